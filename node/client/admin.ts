@@ -1,0 +1,103 @@
+import { Type, type Static } from "typebox";
+
+/**
+ * The admin door: what an operator needs of a member. Served on the client port under `/admin/v1`, only to a
+ * certificate with the URI SAN `concord://<cluster-uid>/role/admin` (or, while TLS is off, to loopback). All bodies are
+ * JSON; errors are `application/problem+json` with a `code`.
+ *
+ *     GET  /admin/v1/status                      -> MemberStatus
+ *     POST /admin/v1/grant        GrantRequest    -> MemberStatus     founds the cluster, once
+ *     POST /admin/v1/members      AddLearnerRequest -> MembersAnswer  any member; forwarded to the leader
+ *     POST /admin/v1/members/<id>/promote        -> MembersAnswer
+ *     DELETE /admin/v1/members/<id>              -> MembersAnswer
+ *     POST /admin/v1/transfer     TransferRequest -> TransferAnswer
+ *     GET  /admin/v1/snapshot                    -> the snapshot stream (application/octet-stream)
+ *     GET  /admin/v1/hash                        -> HashAnswer
+ */
+export const MemberInfo = Type.Object({
+  id: Type.String({ pattern: "^[0-9a-f]{16}$", description: "Raft id, 16 hex digits" }),
+  name: Type.String(),
+  peerUrls: Type.Array(Type.String()),
+  clientUrls: Type.Array(Type.String()),
+  learner: Type.Boolean(),
+});
+export type MemberInfo = Static<typeof MemberInfo>;
+
+export const MemberStatus = Type.Object({
+  /** `waiting`: empty disk, belongs to no cluster. `founding`: not all founding members vote yet. `recovering`: catching up after damage or a snapshot. */
+  state: Type.Union(
+    ["waiting", "founding", "running", "recovering", "removed", "failed"].map((state) => Type.Literal(state)),
+  ),
+  id: Type.String({ description: "Raft id, 16 hex digits" }),
+  name: Type.String(),
+  clusterId: Type.String({ description: "16 hex digits, empty while waiting" }),
+  clusterUid: Type.String(),
+  version: Type.String({ description: "Version of Concord" }),
+  role: Type.Union(["follower", "preCandidate", "candidate", "leader", "learner"].map((role) => Type.Literal(role))),
+  leaderId: Type.String({ description: "Empty when no leader is known" }),
+  term: Type.Integer(),
+  commitIndex: Type.Integer(),
+  appliedIndex: Type.Integer(),
+  revision: Type.Integer(),
+  compactRevision: Type.Integer(),
+  members: Type.Array(
+    Type.Object({
+      ...MemberInfo.properties,
+      /** Only known at the leader; elsewhere -1, false and false. */
+      matchIndex: Type.Integer(),
+      active: Type.Boolean(),
+      caughtUp: Type.Boolean(),
+    }),
+  ),
+  machineVersion: Type.Integer(),
+  databaseBytes: Type.Integer(),
+  alarms: Type.Array(Type.String()),
+  certificateNotAfter: Type.String({ description: "RFC 3339, of the server certificate; empty without TLS" }),
+});
+export type MemberStatus = Static<typeof MemberStatus>;
+
+export const GrantRequest = Type.Object(
+  {
+    clusterId: Type.String({ pattern: "^[0-9a-f]{16}$" }),
+    clusterUid: Type.String({ maxLength: 128 }),
+    /** No client write is accepted before this many members vote. */
+    size: Type.Integer({ minimum: 1, maximum: 9 }),
+    /** The pod's own view of itself must agree, or the grant is refused. */
+    memberName: Type.String(),
+  },
+  { additionalProperties: false },
+);
+export type GrantRequest = Static<typeof GrantRequest>;
+
+/** The leader asks the member at `peerUrls` for its Raft id (it must be empty and carry this name) and adds it as a learner. */
+export const AddLearnerRequest = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 253 }),
+    peerUrls: Type.Array(Type.String(), { minItems: 1, maxItems: 8 }),
+  },
+  { additionalProperties: false },
+);
+export type AddLearnerRequest = Static<typeof AddLearnerRequest>;
+
+export const MembersAnswer = Type.Object({ members: Type.Array(MemberInfo) });
+export type MembersAnswer = Static<typeof MembersAnswer>;
+
+export const TransferRequest = Type.Object(
+  {
+    /** Raft id; empty = the voter that is furthest. */
+    to: Type.String({ pattern: "^([0-9a-f]{16})?$" }),
+  },
+  { additionalProperties: false },
+);
+export type TransferRequest = Static<typeof TransferRequest>;
+
+export const TransferAnswer = Type.Object({ leaderId: Type.String() });
+export type TransferAnswer = Static<typeof TransferAnswer>;
+
+/** Equal on all members at an equal revision and compact revision. */
+export const HashAnswer = Type.Object({
+  revision: Type.Integer(),
+  compactRevision: Type.Integer(),
+  hash: Type.String(),
+});
+export type HashAnswer = Static<typeof HashAnswer>;

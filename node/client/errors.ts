@@ -1,0 +1,107 @@
+/** One row of the error table: what a code means on every door. */
+export interface ErrorRow {
+  readonly message: string;
+  /** HTTP status of the REST and admin doors. */
+  readonly http: number;
+  /** gRPC status code of the etcd door (google.rpc.Code). */
+  readonly grpc: number;
+  /** Whether the same request may succeed later, unchanged. */
+  readonly retryable: boolean;
+  /** Whether the write may have happened. Only then is a blind retry unsafe. */
+  readonly outcome: "failed" | "unknown";
+}
+
+const failed = (message: string, http: number, grpc: number, retryable = false): ErrorRow => ({
+  message,
+  http,
+  grpc,
+  retryable,
+  outcome: "failed",
+});
+
+/** All error codes of Concord. The text of a row is the etcd door's text where etcd has one (api/v3rpc/rpctypes). */
+export const ERROR_TABLE = {
+  CONCORD_KEY_EMPTY: failed("key is not provided", 400, 3),
+  CONCORD_KEY_NOT_FOUND: failed("key not found", 404, 3),
+  CONCORD_VALUE_PROVIDED: failed("value is provided", 400, 3),
+  CONCORD_LEASE_PROVIDED: failed("lease is provided", 400, 3),
+  CONCORD_TOO_MANY_OPERATIONS: failed("too many operations in txn request", 400, 3),
+  CONCORD_DUPLICATE_KEY: failed("duplicate key given in txn request", 400, 3),
+  CONCORD_INVALID_SORT_OPTION: failed("invalid sort option", 400, 3),
+  CONCORD_COMPACTED: failed("mvcc: required revision has been compacted", 410, 11),
+  CONCORD_FUTURE_REVISION: failed("mvcc: required revision is a future revision", 400, 11),
+  CONCORD_NO_SPACE: failed("mvcc: database space exceeded", 507, 8),
+  CONCORD_LEASE_NOT_FOUND: failed("requested lease not found", 404, 5),
+  CONCORD_REQUEST_TOO_LARGE: failed("request is too large", 413, 3),
+  CONCORD_TOO_MANY_REQUESTS: failed("too many requests", 429, 8, true),
+  CONCORD_NO_LEADER: failed("no leader", 503, 14, true),
+  CONCORD_NOT_LEADER: failed("not leader", 503, 9, true),
+  CONCORD_LEADER_CHANGED: failed("leader changed", 503, 14, true),
+  CONCORD_FOUNDING: failed("the cluster is being founded: not every founding member votes yet", 503, 14, true),
+  CONCORD_WAITING: failed("this member belongs to no cluster yet", 503, 14, true),
+  CONCORD_STOPPED: failed("server stopped", 503, 14, true),
+  CONCORD_UNHEALTHY: failed("unhealthy cluster", 503, 14, true),
+  /** A read, or a write that was certainly not proposed, ran out of time. */
+  CONCORD_TIMEOUT: failed("request timed out", 504, 14, true),
+  /** A write was proposed and its fate is not known. */
+  CONCORD_OUTCOME_UNKNOWN: { message: "request timed out", http: 504, grpc: 14, retryable: false, outcome: "unknown" },
+  CONCORD_CANCELLED: failed("request cancelled", 499, 1),
+  CONCORD_MEMBER_NOT_FOUND: failed("member not found", 404, 5),
+  CONCORD_MEMBER_EXISTS: failed("member ID already exist", 409, 9),
+  CONCORD_MEMBER_NOT_LEARNER: failed("can only promote a learner member", 409, 9),
+  CONCORD_LEARNER_NOT_READY: failed("can only promote a learner member which is in sync with leader", 409, 9, true),
+  CONCORD_LEARNER_UNSUPPORTED: failed("rpc not supported for learner", 503, 14, true),
+  CONCORD_CHANGE_IN_PROGRESS: failed("another membership change is in progress", 409, 9, true),
+  CONCORD_WOULD_LOSE_QUORUM: failed("the change would leave too few healthy voters", 409, 9, true),
+  CONCORD_TRANSFER_FAILED: failed("leadership was not transferred in time", 504, 14, true),
+  CONCORD_BAD_LEADER_TRANSFEREE: failed("bad leader transferee", 409, 9),
+  CONCORD_ALREADY_FOUNDED: failed("the cluster is founded already", 409, 9),
+  CONCORD_CLUSTER_MISMATCH: failed("cluster ID mismatch", 409, 9),
+  CONCORD_PEER_NOT_EMPTY: failed("the member to add is not an empty, waiting member", 409, 9),
+  CONCORD_PEER_UNREACHABLE: failed("the member to add does not answer", 503, 14, true),
+  CONCORD_INVALID_ARGUMENT: failed("invalid argument", 400, 3),
+  CONCORD_NOT_FOUND: failed("not found", 404, 5),
+  CONCORD_METHOD_NOT_ALLOWED: failed("method not allowed", 405, 12),
+  CONCORD_UNAUTHENTICATED: failed("a client certificate is required", 401, 16),
+  CONCORD_PERMISSION_DENIED: failed("permission denied", 403, 7),
+  CONCORD_UNIMPLEMENTED: failed("not implemented", 501, 12),
+  CONCORD_DATA_DIR_LOCKED: failed("the data directory is used by another process", 500, 9),
+  CONCORD_MEMBER_REMOVED: failed("the member has been removed from the cluster", 410, 9),
+  CONCORD_MEMBER_LOST_DATA: failed("this member lost its data; replace it", 500, 9),
+  CONCORD_CONFIGURATION_INVALID: failed("the configuration is invalid", 500, 3),
+  CONCORD_STORAGE_FAILED: failed("the storage of this member failed", 500, 13),
+  CONCORD_STORAGE_DAMAGED: failed("the data of this member is damaged", 500, 15),
+  CONCORD_INTERNAL: failed("internal error", 500, 13),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERROR_TABLE;
+
+const BRAND = Symbol.for("concord.error");
+
+/** A failed operation. Branch on `code`, never on the message. */
+export class ConcordError extends Error {
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
+  readonly [BRAND] = true;
+
+  constructor(code: ErrorCode, message?: string, options: { cause?: unknown; details?: Record<string, unknown> } = {}) {
+    super(message ?? ERROR_TABLE[code].message, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = "ConcordError";
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  get retryable(): boolean {
+    return ERROR_TABLE[this.code].retryable;
+  }
+
+  /** `unknown`: the write may have been applied. */
+  get outcome(): "failed" | "unknown" {
+    return ERROR_TABLE[this.code].outcome;
+  }
+
+  /** True for a ConcordError of any copy of this package. */
+  static is(value: unknown): value is ConcordError {
+    return typeof value === "object" && value !== null && (value as Record<symbol, unknown>)[BRAND] === true;
+  }
+}

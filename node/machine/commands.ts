@@ -1,0 +1,174 @@
+/**
+ * What the log carries, after decoding: one command an entry, and the reply that applying it gives. The operations are
+ * etcd's (D2); `codec/command.ts` turns them to bytes and back.
+ */
+
+/** Raw bytes, compared as raw bytes. */
+export type Bytes = Uint8Array;
+
+/** Which keys: `rangeEnd` empty = only `key`; one zero byte = everything from `key` on; else [key, rangeEnd). */
+export interface KeyRange {
+  readonly key: Bytes;
+  readonly rangeEnd: Bytes;
+}
+
+export interface PutOperation extends KeyOnly {
+  readonly type: "put";
+  readonly value: Bytes;
+  /** 0 = none. Leases arrive with the lease API; until then a non-zero lease is "requested lease not found". */
+  readonly lease: bigint;
+  readonly previous: boolean;
+  readonly ignoreValue: boolean;
+  readonly ignoreLease: boolean;
+}
+
+interface KeyOnly {
+  readonly key: Bytes;
+}
+
+export type SortTarget = "key" | "version" | "create" | "mod" | "value";
+export type SortOrder = "none" | "ascend" | "descend";
+
+export interface RangeOperation extends KeyRange {
+  readonly type: "range";
+  /** 0 = no limit. */
+  readonly limit: number;
+  /** 0 = the current revision. */
+  readonly revision: number;
+  readonly sortTarget: SortTarget;
+  readonly sortOrder: SortOrder;
+  readonly keysOnly: boolean;
+  readonly countOnly: boolean;
+  /** 0 = not set, for all four. */
+  readonly minModRevision: number;
+  readonly maxModRevision: number;
+  readonly minCreateRevision: number;
+  readonly maxCreateRevision: number;
+}
+
+export interface DeleteOperation extends KeyRange {
+  readonly type: "delete";
+  readonly previous: boolean;
+}
+
+export interface TxnOperation {
+  readonly type: "txn";
+  readonly compares: readonly Compare[];
+  readonly success: readonly Operation[];
+  readonly failure: readonly Operation[];
+}
+
+export type Operation = PutOperation | RangeOperation | DeleteOperation | TxnOperation;
+
+export type CompareResult = "equal" | "greater" | "less" | "notEqual";
+
+export type Compare = KeyRange & {
+  readonly result: CompareResult;
+} & (
+    | { readonly target: "version" | "create" | "mod"; readonly operand: number }
+    | { readonly target: "lease"; readonly operand: bigint }
+    | { readonly target: "value"; readonly operand: Bytes }
+  );
+
+/** A member as clients and operators see it. */
+export interface Member {
+  /** 16 hex digits. */
+  readonly id: string;
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  readonly learner: boolean;
+  /** It was heard of as running at least once (it published its client URLs). */
+  readonly joined: boolean;
+}
+
+/** How the cluster was founded; the first command of its log. */
+export interface FoundCommand {
+  readonly type: "found";
+  /** 16 hex digits. */
+  readonly clusterId: string;
+  /** Unique id given by the founder's environment (the custom resource's UID), or empty. */
+  readonly clusterUid: string;
+  /** No client write is accepted before this many members vote. */
+  readonly size: number;
+  readonly founder: Member;
+  /** The other members of the founding list, still to be added. */
+  readonly awaited: readonly { readonly name: string; readonly peerUrls: readonly string[] }[];
+}
+
+export type Command =
+  | Operation
+  | { readonly type: "compact"; readonly revision: number }
+  | FoundCommand
+  /** A member tells its name and URLs (at its start, and when they change). */
+  | {
+      readonly type: "publish";
+      readonly member: string;
+      readonly name: string;
+      readonly peerUrls: readonly string[];
+      readonly clientUrls: readonly string[];
+    }
+  /** Sets or clears the NOSPACE alarm of a member. */
+  | { readonly type: "alarm"; readonly action: "set" | "clear"; readonly alarm: "noSpace"; readonly member: string }
+  /** Raises the state machine's version; every voter supports it. */
+  | { readonly type: "raiseVersion"; readonly version: number };
+
+/** A row as a reader sees it. */
+export interface KeyValue {
+  readonly key: Bytes;
+  readonly value: Bytes;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  readonly lease: bigint;
+}
+
+export type Reply =
+  | { readonly type: "put"; readonly previous: KeyValue | undefined }
+  | { readonly type: "range"; readonly rows: readonly KeyValue[]; readonly count: number; readonly more: boolean }
+  | { readonly type: "delete"; readonly deleted: number; readonly previous: readonly KeyValue[] }
+  | { readonly type: "txn"; readonly succeeded: boolean; readonly replies: readonly Reply[] }
+  | { readonly type: "compact" }
+  | { readonly type: "ok" };
+
+/** Why the machine refused a command. Nothing was applied. Expected outcomes, so they are values. */
+export type RefusedReason =
+  | "keyEmpty"
+  | "keyTooLong"
+  | "valueTooLong"
+  | "tooManyOperations"
+  | "nestedTooDeep"
+  | "duplicateKey"
+  | "keyNotFound"
+  | "leaseNotFound"
+  | "leaseProvided"
+  | "valueProvided"
+  | "compacted"
+  | "futureRevision"
+  | "noSpace"
+  | "founding"
+  | "notFounded"
+  | "alreadyFounded"
+  | "unknownMember"
+  | "unknownVersion";
+
+export type Outcome =
+  | {
+      readonly ok: true;
+      /** The store's revision after the command. */ readonly revision: number;
+      readonly reply: Reply;
+    }
+  | {
+      readonly ok: false;
+      readonly revision: number;
+      readonly reason: RefusedReason;
+      /** For `compacted`. */ readonly compactRevision: number;
+    };
+
+/** One change, as watchers see it. `row.version` 0 (and createRevision 0) marks a delete. */
+export interface ChangeEvent {
+  readonly type: "put" | "delete";
+  readonly row: KeyValue;
+  /** Order within one revision, from 0. */
+  readonly sub: number;
+}

@@ -1,0 +1,107 @@
+/**
+ * What the services (and through them every door) see of a running member. `Replica` implements it; nothing above the
+ * runtime reaches further down.
+ */
+import {
+  type Command,
+  type Member,
+  type Outcome,
+  type RangeOperation,
+  type ChangeEvent,
+  type KeyRange,
+  type TxnOperation,
+} from "../machine/commands.ts";
+import { type ReadResult } from "../machine/machine.ts";
+
+export interface RequestOptions {
+  /** Ends the wait. A write that was proposed by then is `CONCORD_OUTCOME_UNKNOWN`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds until the request gives up. @default 5000 */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** `leader` and `strong` confirm leadership by a quorum round that starts after the request; `eventual` reads what is here. */
+export type ReadLevel = "eventual" | "strong";
+
+export interface WatchRequest extends KeyRange {
+  /** First revision wanted; 0 = from the next change on. */
+  readonly startRevision: number;
+  readonly previous: boolean;
+  readonly filterPut: boolean;
+  readonly filterDelete: boolean;
+}
+
+export interface WatchBatch {
+  /** Complete revisions only. Empty: a progress mark, everything up to `revision` was delivered. */
+  readonly events: readonly { readonly event: ChangeEvent; readonly previous: ChangeEvent["row"] | undefined }[];
+  readonly revision: number;
+}
+
+/** A running watch. Pull, so that a slow reader holds its own memory alone. */
+export interface Watch {
+  /** Revision of the store when the watch began. */
+  readonly startedAt: number;
+  /** The next batch; waits for one. Undefined: ended, see `end`. */
+  next(): Promise<WatchBatch | undefined>;
+  /** Revision up to which this watch has delivered everything. */
+  readonly deliveredRevision: number;
+  readonly end:
+    undefined | { readonly reason: "cancelled" | "compacted" | "stopped"; readonly compactRevision: number };
+  cancel(): void;
+}
+
+/** What a door may know about the member. */
+export interface NodeInfo {
+  readonly state: "waiting" | "founding" | "running" | "recovering" | "removed" | "failed";
+  /** 16 hex digits each. */
+  readonly clusterId: string;
+  readonly clusterUid: string;
+  readonly memberId: string;
+  readonly memberName: string;
+  readonly leaderId: string;
+  readonly role: "follower" | "preCandidate" | "candidate" | "leader" | "learner";
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly revision: number;
+  readonly compactRevision: number;
+  readonly machineVersion: number;
+  readonly databaseBytes: number;
+  readonly databaseBytesInUse: number;
+  readonly alarms: readonly { readonly member: string; readonly alarm: "noSpace" }[];
+  readonly members: readonly (Member & {
+    readonly matchIndex: number;
+    readonly active: boolean;
+    readonly caughtUp: boolean;
+  })[];
+}
+
+/** All methods reject with ConcordError only. */
+export interface NodeApi {
+  info(): NodeInfo;
+  /** Proposes here or forwards to the leader once. Resolves with the machine's outcome, refusals included. */
+  propose(command: Command, options?: RequestOptions): Promise<Outcome>;
+  /** A range or a read-only txn. `eventual` without a signal to wait for resolves at once. */
+  read(operation: RangeOperation | TxnOperation, level: ReadLevel, options?: RequestOptions): Promise<ReadResult>;
+  /** Synchronous local read of one key. */
+  getLocal(key: Uint8Array, revision?: number): ReadResult;
+  /** Resolves when a local read is linearizable. */
+  barrier(options?: RequestOptions): Promise<void>;
+  watch(request: WatchRequest): Watch;
+  grant(request: { readonly clusterId: string; readonly clusterUid: string; readonly size: number }): Promise<void>;
+  addLearner(
+    request: { readonly name: string; readonly peerUrls: readonly string[] },
+    options?: RequestOptions,
+  ): Promise<readonly Member[]>;
+  promote(id: string, options?: RequestOptions): Promise<readonly Member[]>;
+  remove(id: string, options?: RequestOptions): Promise<readonly Member[]>;
+  /** Hands leadership over; resolves with the new leader's id. Empty `to`: the voter that is furthest. */
+  transfer(to: string, options?: RequestOptions): Promise<string>;
+  hash(
+    options?: RequestOptions,
+  ): Promise<{ readonly revision: number; readonly compactRevision: number; readonly hash: string }>;
+  /** Pages of a frozen state, framed and checksummed (codec/snapshot.ts), for backups. */
+  snapshot(): AsyncIterable<Uint8Array>;
+  /** Resolves when the member serves: linearizable reads work and the founding is complete. */
+  ready(options?: RequestOptions): Promise<void>;
+}
