@@ -59,7 +59,13 @@ export const ERROR_TABLE = {
   CONCORD_CLUSTER_MISMATCH: failed("cluster ID mismatch", 409, 9),
   CONCORD_PEER_NOT_EMPTY: failed("the member to add is not an empty, waiting member", 409, 9),
   CONCORD_PEER_UNREACHABLE: failed("the member to add does not answer", 503, 14, true),
+  /** No connection, or it ended before an answer to a request that changes nothing. */
+  CONCORD_UNREACHABLE: failed("the member does not answer", 503, 14, true),
+  /** A precondition of the request (If-Match, If-None-Match) does not hold. */
+  CONCORD_CONDITION_FAILED: failed("the condition of the request does not hold", 412, 9),
+  CONCORD_USAGE: failed("the command line is invalid", 400, 3),
   CONCORD_INVALID_ARGUMENT: failed("invalid argument", 400, 3),
+  CONCORD_URI_TOO_LONG: failed("the address of the request is too long", 414, 3),
   CONCORD_NOT_FOUND: failed("not found", 404, 5),
   CONCORD_METHOD_NOT_ALLOWED: failed("method not allowed", 405, 12),
   CONCORD_UNAUTHENTICATED: failed("a client certificate is required", 401, 16),
@@ -75,6 +81,43 @@ export const ERROR_TABLE = {
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;
+
+/** Exit statuses (sysexits.h where it has one) by the gRPC status of a row. */
+const EXIT_BY_GRPC: Readonly<Record<number, number>> = {
+  1: 130, // cancelled
+  3: 64, // bad input: EX_USAGE
+  5: 1, // not found
+  7: 77, // not permitted: EX_NOPERM
+  8: 75, // a limit was reached: EX_TEMPFAIL
+  9: 65, // the state does not allow it: EX_DATAERR
+  11: 65,
+  12: 64,
+  13: 70, // EX_SOFTWARE
+  14: 69, // EX_UNAVAILABLE
+  15: 74, // EX_IOERR
+  16: 77,
+};
+
+/** 76: the write may have happened; read before trying again. */
+const EXIT_BY_CODE: Readonly<Partial<Record<ErrorCode, number>>> = {
+  CONCORD_OUTCOME_UNKNOWN: 76,
+  CONCORD_KEY_NOT_FOUND: 1,
+  CONCORD_CONFIGURATION_INVALID: 78,
+  CONCORD_MEMBER_LOST_DATA: 78,
+  CONCORD_STORAGE_FAILED: 74,
+  /** A removed member has nothing left to do: its end is not a failure. */
+  CONCORD_MEMBER_REMOVED: 0,
+};
+
+/** Exit status of a process that ends with this error. */
+export function exitStatus(code: ErrorCode): number {
+  return EXIT_BY_CODE[code] ?? EXIT_BY_GRPC[ERROR_TABLE[code].grpc] ?? 70;
+}
+
+/** Whether a text from elsewhere (an answer, a log) is a code of this table. */
+export function isErrorCode(text: unknown): text is ErrorCode {
+  return typeof text === "string" && Object.hasOwn(ERROR_TABLE, text);
+}
 
 const BRAND = Symbol.for("concord.error");
 

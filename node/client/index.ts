@@ -1,2 +1,11 @@
 export * from "./admin.ts";
-export { ConcordError, ERROR_TABLE, type ErrorCode, type ErrorRow } from "./errors.ts";
+export { AdminClient } from "./admin-client.ts";
+export {
+  clientTlsFromFiles,
+  HttpConnection,
+  type Call,
+  type CallOptions,
+  type ClientTls,
+  type ConnectionOptions,
+} from "./http-connection.ts";
+export { ConcordError, ERROR_TABLE, exitStatus, isErrorCode, type ErrorCode, type ErrorRow } from "./errors.ts";

@@ -1,0 +1,104 @@
+import { type Readable } from "node:stream";
+import { type Static, type TSchema } from "typebox";
+import { Value } from "typebox/value";
+import {
+  HashAnswer,
+  MembersAnswer,
+  MemberStatus,
+  TransferAnswer,
+  type AddLearnerRequest,
+  type GrantRequest,
+} from "./admin.ts";
+import { ConcordError } from "./errors.ts";
+import { HttpConnection, type Call, type CallOptions, type ConnectionOptions } from "./http-connection.ts";
+
+/** Leaves room for the server's own limit of a transfer (10 s) and of a membership change. */
+const CHANGE_TIMEOUT_MS = 15_000;
+
+/**
+ * The admin door of one member. All methods reject with ConcordError only: the member's own code, or
+ * `CONCORD_UNREACHABLE`, `CONCORD_TIMEOUT` (reads), `CONCORD_OUTCOME_UNKNOWN` (changes). Nothing is retried: every change
+ * can be repeated after a look at `status()`.
+ *
+ * @example
+ * const admin = new AdminClient("https://demo-0.demo-peers.default.svc:2379", { tls: { ca, cert, key } });
+ * const { state, clusterId } = await admin.status();
+ */
+export class AdminClient {
+  readonly #connection: HttpConnection;
+
+  constructor(url: string, options: ConnectionOptions = {}) {
+    this.#connection = new HttpConnection(url, options);
+  }
+
+  get url(): string {
+    return this.#connection.url;
+  }
+
+  status(options?: CallOptions): Promise<MemberStatus> {
+    return this.#json(MemberStatus, { method: "GET", path: "/admin/v1/status" }, options);
+  }
+
+  /** Founds the cluster at this waiting member. `CONCORD_ALREADY_FOUNDED` when it belongs to a cluster. */
+  grant(request: GrantRequest, options?: CallOptions): Promise<MemberStatus> {
+    return this.#json(MemberStatus, post("/admin/v1/grant", request), change(options));
+  }
+
+  /** Adds the waiting member at `peerUrls` as a learner; any member takes the request. */
+  addLearner(request: AddLearnerRequest, options?: CallOptions): Promise<MembersAnswer> {
+    return this.#json(MembersAnswer, post("/admin/v1/members", request), change(options));
+  }
+
+  /** `CONCORD_LEARNER_NOT_READY` (retryable) until the learner has caught up. */
+  promote(id: string, options?: CallOptions): Promise<MembersAnswer> {
+    return this.#json(MembersAnswer, post(`/admin/v1/members/${encodeURIComponent(id)}/promote`), change(options));
+  }
+
+  remove(id: string, options?: CallOptions): Promise<MembersAnswer> {
+    const path = `/admin/v1/members/${encodeURIComponent(id)}`;
+    return this.#json(MembersAnswer, { method: "DELETE", path }, change(options));
+  }
+
+  /** Hands leadership over. @param to - Raft id; empty: the voter that is furthest. */
+  transfer(to = "", options?: CallOptions): Promise<TransferAnswer> {
+    return this.#json(TransferAnswer, post("/admin/v1/transfer", { to }), change(options));
+  }
+
+  hash(options?: CallOptions): Promise<HashAnswer> {
+    return this.#json(HashAnswer, { method: "GET", path: "/admin/v1/hash" }, change(options));
+  }
+
+  /** The snapshot as it comes. Read it to the end or destroy it; the frames inside carry their own checksums. */
+  snapshot(options?: CallOptions): Promise<Readable> {
+    return this.#connection.stream({ method: "GET", path: "/admin/v1/snapshot" }, options);
+  }
+
+  /** Ends the connections; what is under way is rejected. */
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #json<T extends TSchema>(schema: T, call: Call, options?: CallOptions): Promise<Static<T>> {
+    const { body } = await this.#connection.call(call, options);
+    let answer: unknown;
+    try {
+      answer = JSON.parse(body.toString("utf8"));
+    } catch {
+      answer = undefined;
+    }
+    if (Value.Check(schema, answer)) return answer;
+    throw new ConcordError("CONCORD_INTERNAL", `${this.url}${call.path} did not answer in the form of the admin door`);
+  }
+}
+
+function post(path: string, body: object = {}): Call {
+  return { method: "POST", path, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+}
+
+function change(options: CallOptions | undefined): CallOptions {
+  return { timeoutMs: CHANGE_TIMEOUT_MS, ...options };
+}
