@@ -87,7 +87,11 @@ export default tseslint.config(
     ignores: ["**/*.test.ts"],
     rules: onlyImports(["\\./", "\\.\\./raft/", "\\.\\./machine/", "node:zlib$"]),
   },
-  { files: ["node/client/**"], ignores: ["**/*.test.ts"], rules: onlyImports(["\\./", "node:", "undici$", "typebox"]) },
+  {
+    files: ["node/client/**"],
+    ignores: ["**/*.test.ts"],
+    rules: onlyImports(["\\./", "node:", "undici$", "typebox", "@peculiar/x509$"]),
+  },
   {
     files: ["node/storage/**", "node/transport/**", "node/observability/**", "node/config/**"],
     ignores: ["**/*.test.ts"],
