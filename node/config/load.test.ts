@@ -1,0 +1,158 @@
+import { describe, expect, test } from "vitest";
+import { ConcordError } from "../client/errors.ts";
+import { loadConfiguration, type LoadOptions } from "./load.ts";
+
+const GIB = 1024 ** 3;
+
+function load(argv: readonly string[], env: Record<string, string> = {}, options: LoadOptions = {}) {
+  return loadConfiguration(argv, env, { memoryBytes: 4 * GIB, ...options });
+}
+
+function refusal(argv: readonly string[], env: Record<string, string> = {}, options: LoadOptions = {}): string {
+  try {
+    load(argv, env, options);
+  } catch (error) {
+    if (ConcordError.is(error)) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  throw new Error("The configuration was accepted");
+}
+
+describe("precedence", () => {
+  const file = { readFile: () => "name: from-file\nheartbeat-interval: 20\nlog-level: debug\n" };
+
+  test("flag over variable over file over default", () => {
+    const configuration = load(
+      ["--config-file", "c.yaml", "--name", "from-flag"],
+      { CONCORD_NAME: "from-variable", CONCORD_HEARTBEAT_INTERVAL: "30" },
+      file,
+    );
+    expect(configuration).toMatchObject({
+      name: "from-flag",
+      heartbeatInterval: 30,
+      logLevel: "debug",
+      electionTimeout: 300,
+    });
+  });
+
+  test("an empty variable is an unset one", () => {
+    expect(load([], { CONCORD_NAME: "" }).name).toBe("default");
+  });
+
+  test("the result is deeply frozen", () => {
+    const configuration = load([]);
+    expect(Object.isFrozen(configuration)).toBe(true);
+    expect(Object.isFrozen(configuration.initialMembers[0]?.peerUrls)).toBe(true);
+  });
+});
+
+describe("derived values", () => {
+  test("quota: 60 % of the memory, at most 8 GiB, or what was asked for", () => {
+    expect(load([], {}, { memoryBytes: 10 * GIB }).quotaBackendBytes).toBe(6 * GIB);
+    expect(load([], {}, { memoryBytes: 100 * GIB }).quotaBackendBytes).toBe(8 * GIB);
+    expect(load(["--quota-backend-bytes", "12345"]).quotaBackendBytes).toBe(12345);
+  });
+
+  test("automatic compaction: on by default, off when etcd's founding flags start the node", () => {
+    expect(load([]).autoCompaction).toEqual({ mode: "periodic", retentionMs: 3_600_000 });
+    const list = ["--initial-cluster", "default=http://localhost:2380"];
+    expect(load(list).autoCompaction).toEqual({ mode: "off" });
+    expect(load([...list, "--auto-compaction-retention", "90s"]).autoCompaction).toEqual({
+      mode: "periodic",
+      retentionMs: 90_000,
+    });
+    expect(load(["--auto-compaction-retention=2"]).autoCompaction).toEqual({
+      mode: "periodic",
+      retentionMs: 7_200_000,
+    });
+    expect(load(["--auto-compaction-mode=revision", "--auto-compaction-retention=1000"]).autoCompaction).toEqual({
+      mode: "revision",
+      revisions: 1000,
+    });
+  });
+
+  test("the founding list keeps several URLs of one name together", () => {
+    const { initialMembers } = load([
+      "--name=a",
+      "--listen-peer-urls=http://0.0.0.0:2380",
+      "--initial-advertise-peer-urls=http://h1:2380,http://h2:2380",
+      "--initial-cluster=a=http://h1:2380,b=http://h3:2380,a=http://h2:2380",
+    ]);
+    expect(initialMembers).toEqual([
+      { name: "a", peerUrls: ["http://h1:2380", "http://h2:2380"] },
+      { name: "b", peerUrls: ["http://h3:2380"] },
+    ]);
+  });
+
+  test("certificates of a CA are asked for as soon as the CA is given", () => {
+    const tls = ["--listen-client-urls=https://[::1]:0", "--cert-file=c", "--key-file=k"];
+    expect(load(tls).clientTls).toEqual({ certFile: "c", keyFile: "k", caFile: undefined });
+    expect(load([...tls, "--trusted-ca-file=ca"]).clientCertAuth).toBe(true);
+  });
+});
+
+describe("refusals are one sentence that names the value and what was expected", () => {
+  test.each([
+    [["--nmae", "x"], "CONCORD_USAGE: unknown option '--nmae' (Did you mean --name?)"],
+    [["--name=a", "--name=b"], "CONCORD_USAGE: --name is given twice"],
+    [
+      ["--name", "a=b"],
+      'CONCORD_USAGE: --name is "a=b", expected 1 to 253 characters without "=", "," and white space',
+    ],
+    [
+      ["--heartbeat-interval=1e3"],
+      'CONCORD_USAGE: --heartbeat-interval is "1e3", expected a whole number from 5 to 10000',
+    ],
+    [["--log-level=loud"], 'CONCORD_USAGE: --log-level is "loud", expected one of debug, info, warn, error'],
+    [["--listen-client-urls=localhost:2379"], "expected URLs like https://host:2379"],
+    [["--listen-client-urls=http://h:70000"], "expected URLs like https://host:2379"],
+    [["--client-cert-auth=maybe"], 'CONCORD_USAGE: --client-cert-auth is "maybe", expected true or false'],
+    [["--heartbeat-interval=100"], "--election-timeout is 300 ms, expected at least 5 times --heartbeat-interval"],
+    [["--listen-peer-urls=http://0.0.0.0:2380"], "--initial-advertise-peer-urls is not given"],
+    [["--cert-file=c"], "--key-file is not given, expected one together with --cert-file"],
+    [["--cert-file=c", "--key-file=k"], "contains http://localhost:2379, expected https"],
+    [["--listen-client-urls=https://localhost:2379"], "expected http, or --cert-file and --key-file"],
+    [["--client-cert-auth"], "--trusted-ca-file is not given"],
+    [["--start-mode=wait", "--initial-cluster=a=http://h:1"], "--start-mode is wait, expected no --initial-cluster"],
+    [["--initial-cluster=a=http://h:1"], 'does not contain this member\'s name "default"'],
+    [["--initial-cluster=default=http://h:1"], "expected the value of --initial-advertise-peer-urls"],
+    [["--initial-cluster=default"], '--initial-cluster contains "default", expected name=url'],
+    [["--auto-compaction-retention=soon"], "expected a duration like 30m"],
+    [["--auto-compaction-mode=revision"], "expected a number of revisions"],
+    [["extra"], "CONCORD_USAGE"],
+  ])("%j", (argv, sentence) => {
+    expect(refusal(argv)).toContain(sentence);
+  });
+
+  test("a misspelt variable is named; those Kubernetes makes for a Service are left alone", () => {
+    expect(refusal([], { CONCORD_NMAE: "x" })).toBe(
+      "CONCORD_CONFIGURATION_INVALID: The variable CONCORD_NMAE is not a setting; did you mean CONCORD_NAME?",
+    );
+    expect(refusal([], { CONCORD_LOG_LEVEL: "loud" })).toContain("CONCORD_CONFIGURATION_INVALID: CONCORD_LOG_LEVEL");
+    load([], {
+      CONCORD_SERVICE_HOST: "10.0.0.1",
+      CONCORD_DEMO_PORT_2379_TCP_ADDR: "10.0.0.1",
+      CONCORD_PORT: "tcp://x",
+    });
+  });
+
+  test.each([
+    ["name: [", "neither YAML nor JSON"],
+    ["- a", "must be a map of settings"],
+    ["nmae: x", '"nmae" in c.yaml is not a setting; did you mean name?'],
+    ["__proto__: {name: x}", '"__proto__" in c.yaml is not a setting'],
+    ["name: a\nname: b", "neither YAML nor JSON"],
+    ["heartbeat-interval: 1.5", '"heartbeat-interval" in c.yaml is "1.5", expected a whole number'],
+    ["listen-client-urls: {a: b}", "expected URLs like"],
+  ])("file %j", (text, sentence) => {
+    const message = refusal(["--config-file=c.yaml"], {}, { readFile: () => text });
+    expect(message).toContain("CONCORD_CONFIGURATION_INVALID: ");
+    expect(message).toContain(sentence);
+  });
+
+  test("a file that cannot be read", () => {
+    expect(refusal(["--config-file=/does/not/exist"])).toContain(
+      'Cannot read the configuration file "/does/not/exist"',
+    );
+  });
+});
