@@ -10,7 +10,7 @@ export interface Disk {
   exists(path: string): boolean;
   /** The whole file. */
   readFile(path: string): Uint8Array;
-  /** Creates the directory and its parents. */
+  /** Creates the directory and its parents, durably. */
   makeDirectory(path: string): void;
   /** Writes a new file whole and makes it durable, its name too. */
   writeFileDurably(path: string, bytes: Uint8Array): void;
@@ -21,6 +21,12 @@ export interface Disk {
   syncDirectory(path: string): void;
   /** Opens for writing at positions; creates an empty file when there is none. */
   open(path: string): DiskFile;
+
+  // While running: off the hot path.
+  /** `renameDurably` without blocking. */
+  renameAndSync(from: string, to: string, done: (error: Error | undefined) => void): void;
+  /** Removes a file and makes that durable, without blocking. */
+  removeAndSync(path: string, done: (error: Error | undefined) => void): void;
 }
 
 /** An open file. One write or sync is in flight at a time. */
@@ -29,7 +35,7 @@ export interface DiskFile {
   size(): number;
   writeSync(bytes: Uint8Array, position: number): void;
   syncSync(): void;
-  /** Writes all bytes, then makes them durable. A failed sync is never retried: the caller ends the node. */
+  /** Writes all bytes one behind the other, then makes them durable. They stay untouched until `done`. A failed sync is never retried: the caller ends the node. */
   writeAndSync(bytes: readonly Uint8Array[], position: number, done: (error: Error | undefined) => void): void;
   close(): void;
 }

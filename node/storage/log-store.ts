@@ -59,8 +59,16 @@ export interface LogGroup {
 
 /** The durable log of one member. Groups given while one is being synced join the next. */
 export interface LogStore {
-  /** Calls `done` when the group is durable, in order. An error is final: the store takes nothing more, the node ends. */
+  /**
+   * Calls `done` when the group is durable, in order and never before `append` returns. An error is final: the store
+   * takes nothing more, the node ends. A group that would leave a gap is a bug of the caller and throws InvariantError.
+   */
   append(group: LogGroup, done: (error: Error | undefined) => void): void;
+  /**
+   * Makes a new cluster id or member name durable: a member that waits learns its cluster id when it is adopted. Group id
+   * and member id never change, and a cluster id that is known never does.
+   */
+  identify(identity: LogIdentity, done: (error: Error | undefined) => void): void;
   /** Entries up to `index` are in a checkpoint that was read back: their segments may be recycled. */
   release(index: Index): void;
   stats(): LogStats;
