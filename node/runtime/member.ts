@@ -1,0 +1,426 @@
+import { ConcordError } from "../client/errors.ts";
+import { type FoundCommand } from "../machine/commands.ts";
+import { Machine, type MachineOptions } from "../machine/machine.ts";
+import { CORE_DEFAULTS, type CoreOptions } from "../raft/config.ts";
+import { RaftCore } from "../raft/core.ts";
+import { type MemberId, NONE, type SnapshotMeta } from "../raft/types.ts";
+import { type CheckpointFactory } from "../storage/checkpoint-store.ts";
+import { type LogIdentity, type LogStore, type OpenedLog, type RecoveredLog } from "../storage/log-store.ts";
+import { type ProbeAnswer, type Transport, type TransportHandler } from "../transport/transport.ts";
+import { writeFrozen } from "./checkpointer.ts";
+import { type CheckpointSlot, CheckpointSlots } from "./checkpoint-slots.ts";
+import { membersConfiguration } from "./configuration.ts";
+import { type Environment, type RuntimeLogger } from "./environment.ts";
+import { FoundingDriver, FoundingWait } from "./founding.ts";
+import { Publisher } from "./publisher.ts";
+import { GROUP_ID, Replica, type ReplicaOptions } from "./replica.ts";
+
+/** A name and its peer URLs, of `--initial-cluster`. */
+export interface FoundingPeer {
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+}
+
+export interface MemberOptions {
+  readonly environment: Environment;
+  readonly logger: RuntimeLogger;
+  /** Opens the log of the data directory, or says that there is none or that it is damaged. */
+  readonly openLog: () => OpenedLog;
+  readonly createLog: (identity: LogIdentity) => LogStore;
+  /** Moves log and checkpoints of a damaged member out of the way (`damaged-<time>`), and says where. */
+  readonly setAside: () => string;
+  readonly checkpoints: CheckpointFactory;
+  readonly transport: Transport;
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  readonly token: string;
+  readonly clusterUid: string;
+  /** The founding list with this member in it; empty for a member that only waits. */
+  readonly initialCluster: readonly FoundingPeer[];
+  /** `new`: the first of the list founds the cluster. `existing`: wait to be added. */
+  readonly initialClusterState: "new" | "existing";
+  readonly machine: MachineOptions;
+  readonly core: Partial<Pick<CoreOptions, "electionTimeoutTicks" | "heartbeatTicks">>;
+  readonly replica?: Pick<ReplicaOptions, "checkpointEntries" | "checkpointLogBytes">;
+  /** This member must not go on. Called once. */
+  readonly onFatal: (error: ConcordError | Error) => void;
+}
+
+export type MemberState = "waiting" | "founding" | "running" | "recovering" | "removed" | "failed";
+
+/** The founding list in the one form that members compare: sorted by name. */
+export function foundingList(peers: readonly FoundingPeer[]): string {
+  return [...peers]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map(({ name, peerUrls }) => `${name}=${[...peerUrls].sort().join("|")}`)
+    .join(",");
+}
+
+/**
+ * The life of a member: an empty disk waits to be founded or adopted; a log leads back into its cluster. What makes it a
+ * member is always one durable record, written before it says a word as one.
+ */
+export class Member {
+  readonly #options: MemberOptions;
+  readonly slots: CheckpointSlots;
+  #log: LogStore | undefined;
+  #identity: LogIdentity;
+  #replica: Replica | undefined;
+  #state: MemberState = "waiting";
+  #wait: FoundingWait | undefined;
+  #driver: FoundingDriver | undefined;
+  #publisher: Publisher | undefined;
+  /** The cluster that is adopting this member while its identity is being written. */
+  #adopting = "";
+  #closed = false;
+  readonly #whenReplica = new Set<(replica: Replica) => void>();
+
+  constructor(options: MemberOptions) {
+    this.#options = options;
+    this.slots = new CheckpointSlots(options.checkpoints);
+    this.#identity = { groupId: GROUP_ID, clusterId: "", memberId: NONE, memberName: options.name };
+  }
+
+  get options(): MemberOptions {
+    return this.#options;
+  }
+
+  get memberId(): MemberId {
+    return this.#identity.memberId;
+  }
+
+  get clusterId(): string {
+    return this.#identity.clusterId;
+  }
+
+  get replica(): Replica | undefined {
+    return this.#replica;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get state(): MemberState {
+    const machine = this.#replica?.machine;
+    if (this.#state !== "running" || machine === undefined) return this.#state;
+    if (machine.clusterId === "") return "recovering";
+    return machine.founding.complete ? "running" : "founding";
+  }
+
+  /** Calls back when this member has a replica, at once if it has. */
+  onReplica(callback: (replica: Replica) => void): void {
+    if (this.#replica !== undefined) callback(this.#replica);
+    else this.#whenReplica.add(callback);
+  }
+
+  /** Opens the data directory and joins in. Errors of the disk and of the configuration come through `done`. */
+  open(done: (error: Error | undefined) => void): void {
+    const opened = this.#options.openLog();
+    if (opened.type === "damaged") {
+      const { segment, offset, reason } = opened.damage;
+      const where = `${segment} at byte ${offset}: ${reason}`;
+      if (this.#options.initialCluster.length === 1) {
+        done(new ConcordError("CONCORD_STORAGE_DAMAGED", `The log is damaged in ${where}`, { details: { segment, offset } }));
+        return;
+      }
+      const directory = this.#options.setAside();
+      this.#options.logger.error("The log is damaged; this member gives up its id and waits to be added anew", {
+        segment,
+        offset,
+        reason,
+        directory,
+        formerId: opened.damage.identity?.memberId ?? "",
+      });
+      this.#openEmpty(done);
+      return;
+    }
+    if (opened.type === "empty") {
+      this.#openEmpty(done);
+      return;
+    }
+    this.#log = opened.store;
+    this.#identity = opened.recovered.identity;
+    if (this.#identity.clusterId === "") this.#startTransport(done);
+    else this.#recover(opened.recovered, done);
+  }
+
+  /**
+   * Founds the cluster with this member as its only voter. Refused when this member belongs to one already: founding is
+   * done once.
+   */
+  found(command: Omit<FoundCommand, "type" | "founder">, done: (error: Error | undefined) => void): void {
+    if (this.#state !== "waiting" || this.clusterId !== "" || this.#adopting !== "") {
+      done(new ConcordError("CONCORD_ALREADY_FOUNDED", `This member belongs to cluster ${this.clusterId || this.#adopting}`));
+      return;
+    }
+    this.#adopting = command.clusterId;
+    const { environment, logger, name, peerUrls, clientUrls } = this.#options;
+    const founder = { id: this.memberId, name, peerUrls, clientUrls, learner: false, joined: true };
+    const machine = new Machine(this.#options.machine);
+    const snapshot: SnapshotMeta = { index: 1, term: 1, configuration: { voters: [this.memberId], learners: [] } };
+    machine.apply(
+      { index: snapshot.index, clusterTimeMs: 0, wallTimeMs: Math.floor(environment.wallTime()) },
+      { type: "found", founder, ...command },
+    );
+    this.slots.openNew((error, slot) => {
+      if (error !== undefined || slot === undefined) {
+        done(error ?? new Error("No checkpoint store"));
+        return;
+      }
+      const frozen = machine.freeze({ onlyDirty: false });
+      writeFrozen(environment, slot.store.begin(), frozen, snapshot, () => this.#closed, (writeError) => {
+        frozen.close();
+        if (writeError !== undefined) {
+          done(writeError);
+          return;
+        }
+        machine.checkpointed(frozen);
+        this.#commitFounding(command.clusterId, slot, snapshot, machine, (commitError) => {
+          if (commitError === undefined)
+            logger.info("Founded the cluster", { clusterId: command.clusterId, size: command.size });
+          done(commitError);
+        });
+      });
+    });
+  }
+
+  close(done: () => void): void {
+    if (this.#closed) {
+      done();
+      return;
+    }
+    this.#closed = true;
+    this.#wait?.stop();
+    this.#driver?.stop();
+    this.#publisher?.stop();
+    this.#replica?.stop();
+    this.#options.transport.close(() => {
+      const closeSlots = (): void => this.slots.close(done);
+      if (this.#log === undefined) closeSlots();
+      else this.#log.close(closeSlots);
+    });
+  }
+
+  #openEmpty(done: (error: Error | undefined) => void): void {
+    this.#identity = { ...this.#identity, memberId: this.#options.environment.randomId() };
+    this.#log = this.#options.createLog(this.#identity);
+    this.#startTransport(done);
+  }
+
+  /** The record that makes the founder a member: identity, first term and checkpoint, durable together. */
+  #commitFounding(
+    clusterId: string,
+    slot: CheckpointSlot,
+    snapshot: SnapshotMeta,
+    machine: Machine,
+    done: (error: Error | undefined) => void,
+  ): void {
+    const log = this.#requireLog();
+    const identity = { ...this.#identity, clusterId };
+    const hardState = { term: snapshot.term, vote: this.memberId };
+    log.append(
+      { identity, hardState, checkpoint: { meta: snapshot, directory: slot.directory }, resetLog: true },
+      (error) => {
+        if (error !== undefined) {
+          done(error);
+          return;
+        }
+        this.#identity = identity;
+        this.#adopting = "";
+        this.slots.switchTo(slot, () => {
+          this.#startReplica(
+            { hardState, snapshot, entries: [], applied: snapshot.index, configuration: snapshot.configuration },
+            machine,
+            false,
+          );
+          this.#options.transport.setIdentity(this.#transportIdentity());
+          done(undefined);
+        });
+      },
+    );
+  }
+
+  /** A member of a cluster that has this member in its configuration speaks to it for the first time. */
+  #adopt(clusterId: string): boolean {
+    if (this.clusterId !== "" || this.#closed) return this.clusterId === clusterId;
+    if (this.#adopting !== "") return this.#adopting === clusterId;
+    this.#adopting = clusterId;
+    const identity = { ...this.#identity, clusterId };
+    this.#requireLog().append({ identity }, (error) => {
+      if (error !== undefined) {
+        this.#fail(error);
+        return;
+      }
+      this.#identity = identity;
+      this.#adopting = "";
+      this.#options.logger.info("Adopted by a cluster", { clusterId });
+      const nothing = { index: 0, term: 0, configuration: { voters: [], learners: [] } };
+      this.#startReplica(
+        {
+          hardState: { term: 0, vote: NONE },
+          snapshot: nothing,
+          entries: [],
+          applied: 0,
+          configuration: nothing.configuration,
+        },
+        new Machine(this.#options.machine),
+        false,
+      );
+      this.#options.transport.setIdentity(this.#transportIdentity());
+    });
+    return true;
+  }
+
+  #recover(recovered: RecoveredLog, done: (error: Error | undefined) => void): void {
+    const { directory, meta } = recovered.checkpoint;
+    if (meta.index === 0) {
+      this.#recoverWith(recovered, new Machine(this.#options.machine), meta, false, done);
+      return;
+    }
+    this.slots.open(directory, (openError, slot) => {
+      if (openError !== undefined || slot === undefined) {
+        this.#recoverDamaged(recovered, openError?.message ?? "it cannot be opened", done);
+        return;
+      }
+      const loader = Machine.loader(this.#options.machine);
+      slot.store.load(
+        (pages) => {
+          for (const { number, bytes } of pages) loader.page(number, bytes);
+        },
+        (loaded) => {
+          if (loaded.type !== "loaded") {
+            const reason = loaded.type === "empty" ? "it is empty" : loaded.reason;
+            this.slots.discard(slot, () => this.#recoverDamaged(recovered, reason, done));
+            return;
+          }
+          try {
+            const machine = loader.finish(loaded.meta.machine);
+            this.slots.switchTo(slot, () => this.#recoverWith(recovered, machine, loaded.meta.snapshot, false, done));
+          } catch (error) {
+            this.slots.discard(slot, () => this.#recoverDamaged(recovered, String(error), done));
+          }
+        },
+      );
+    });
+  }
+
+  /** The log is whole, the checkpoint is not: this member votes, and asks the leader for the state. */
+  #recoverDamaged(recovered: RecoveredLog, reason: string, done: (error: Error | undefined) => void): void {
+    const { directory, meta } = recovered.checkpoint;
+    if (meta.configuration.voters.length === 1 && meta.configuration.voters[0] === this.memberId) {
+      done(new ConcordError("CONCORD_STORAGE_DAMAGED", `The checkpoint in ${directory} is damaged: ${reason}`));
+      return;
+    }
+    this.#options.logger.error("The checkpoint is damaged; asking the leader for a snapshot", { directory, reason });
+    this.#recoverWith(recovered, new Machine(this.#options.machine), meta, true, done);
+  }
+
+  #recoverWith(
+    recovered: RecoveredLog,
+    machine: Machine,
+    snapshot: SnapshotMeta,
+    machineMissing: boolean,
+    done: (error: Error | undefined) => void,
+  ): void {
+    const entries = recovered.entries.filter((entry) => entry.index > snapshot.index);
+    this.#startReplica(
+      {
+        hardState: recovered.hardState,
+        snapshot,
+        entries,
+        applied: snapshot.index,
+        configuration: machineMissing ? snapshot.configuration : membersConfiguration(machine.members()),
+      },
+      machine,
+      machineMissing,
+    );
+    this.#startTransport(done);
+  }
+
+  #startReplica(recovered: CoreOptions["recovered"], machine: Machine, machineMissing: boolean): void {
+    const { environment, logger, transport, core, name } = this.#options;
+    const replica = new Replica({
+      environment,
+      logger,
+      transport,
+      machine,
+      machineOptions: this.#options.machine,
+      slots: this.slots,
+      log: this.#requireLog(),
+      memberId: this.memberId,
+      memberName: name,
+      core: new RaftCore({
+        ...CORE_DEFAULTS,
+        ...core,
+        id: this.memberId,
+        recovered,
+        machineMissing,
+        random: (bound) => environment.random(bound),
+      }),
+      onFatal: (error) => this.#fail(error),
+      onRemoved: () => this.#removed(),
+      ...this.#options.replica,
+    });
+    this.#wait?.stop();
+    this.#replica = replica;
+    this.#state = "running";
+    this.#driver = new FoundingDriver(replica);
+    this.#publisher = new Publisher(replica, this.#options);
+    replica.start();
+    for (const callback of this.#whenReplica) callback(replica);
+    this.#whenReplica.clear();
+  }
+
+  #startTransport(done: (error: Error | undefined) => void): void {
+    const handler: TransportHandler = {
+      onFrame: (from, payload) => this.#replica?.receive(from, payload),
+      onConnectionLost: (member) => this.#replica?.connectionLost(member),
+      onUnreachable: (member) => this.#replica?.unreachable(member),
+      onAdopt: (clusterId) => this.#adopt(clusterId),
+      onRemoved: () => this.#removed(),
+      members: () => this.#probeMembers(),
+      isRemoved: (id) => this.#replica?.machine.isRemoved(id) ?? false,
+    };
+    this.#options.transport.setIdentity(this.#transportIdentity());
+    this.#options.transport.start(handler, (error) => {
+      if (error === undefined && this.#replica === undefined && !this.#closed) {
+        this.#wait = new FoundingWait(this);
+        this.#wait.start();
+      }
+      done(error);
+    });
+  }
+
+  #probeMembers(): ProbeAnswer["members"] {
+    const machine = this.#replica?.machine;
+    if (machine === undefined) return [];
+    const awaited = machine.founding.awaited.map(({ name }) => ({ id: NONE, name, joined: false }));
+    return [...machine.members().map(({ id, name, joined }) => ({ id, name, joined })), ...awaited];
+  }
+
+  #transportIdentity(): Parameters<Transport["setIdentity"]>[0] {
+    const { token, initialCluster } = this.#options;
+    return { ...this.#identity, token, initialCluster: foundingList(initialCluster) };
+  }
+
+  #requireLog(): LogStore {
+    if (this.#log === undefined) throw new Error("The log is not open");
+    return this.#log;
+  }
+
+  #removed(): void {
+    if (this.#state === "removed" || this.#closed) return;
+    this.#state = "removed";
+    this.#replica?.stop();
+    this.#options.onFatal(new ConcordError("CONCORD_MEMBER_REMOVED"));
+  }
+
+  #fail(error: Error): void {
+    if (this.#state === "failed" || this.#closed) return;
+    this.#state = "failed";
+    this.#replica?.stop();
+    this.#options.onFatal(error);
+  }
+}

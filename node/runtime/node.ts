@@ -1,0 +1,237 @@
+import { ConcordError } from "../client/errors.ts";
+import { type Command, type Member as MemberRow, type Outcome, type RangeOperation, type TxnOperation } from "../machine/commands.ts";
+import { Machine, type ReadResult } from "../machine/machine.ts";
+import { SnapshotEncoder } from "../codec/snapshot.ts";
+import { membersConfiguration } from "./configuration.ts";
+import { type Member } from "./member.ts";
+import { type MembershipAnswer } from "./membership-requests.ts";
+import { type NodeApi, type NodeInfo, type ReadLevel, type RequestOptions, type Watch, type WatchRequest } from "./node-api.ts";
+import { GROUP_ID, type Replica } from "./replica.ts";
+import { type Done } from "./settled.ts";
+import { RunningWatch } from "./running-watch.ts";
+
+const TIMEOUT_MS = 5_000;
+/** Keys of a read in one slice: about 1 ms. */
+const SLICE_KEYS = 1_000;
+/** Bytes of pages in one slice of a snapshot. */
+const SLICE_BYTES = 256 << 10;
+
+/** The promises that doors and embedding programs use, over a member that speaks in completions. */
+export class ConcordNode implements NodeApi {
+  readonly #member: Member;
+
+  constructor(member: Member) {
+    this.#member = member;
+  }
+
+  info(): NodeInfo {
+    const { options, memberId, clusterId, replica, state } = this.#member;
+    const base = { state, clusterId, memberId, memberName: options.name };
+    if (replica === undefined) return { ...WAITING, ...base, clusterUid: options.clusterUid };
+    const { machine, core } = replica;
+    const status = core.status();
+    const stats = machine.stats();
+    const learner = status.configuration.learners.includes(memberId);
+    const peers = new Map(status.peers.map((peer) => [peer.id, peer]));
+    return {
+      ...base,
+      clusterUid: machine.clusterUid === "" ? options.clusterUid : machine.clusterUid,
+      leaderId: status.leader,
+      role: learner ? "learner" : status.role,
+      term: status.term,
+      commitIndex: status.commit,
+      appliedIndex: machine.appliedIndex,
+      revision: machine.revision,
+      compactRevision: machine.compactRevision,
+      machineVersion: machine.version,
+      databaseBytes: stats.bytes,
+      databaseBytesInUse: stats.liveBytes,
+      alarms: machine.alarms,
+      members: machine.members().map((row) => {
+        const peer = peers.get(row.id);
+        const own = row.id === memberId && status.role === "leader";
+        return {
+          ...row,
+          matchIndex: own ? status.lastIndex : (peer?.match ?? -1),
+          active: own || (peer?.active ?? false),
+          caughtUp: own || (peer?.caughtUp ?? false),
+        };
+      }),
+    };
+  }
+
+  async propose(command: Command, options: RequestOptions = {}): Promise<Outcome> {
+    const replica = this.#replica();
+    return this.#settle<Outcome>(options, "write", (timeoutMs, done) => replica.propose(command, timeoutMs, done));
+  }
+
+  async barrier(options: RequestOptions = {}): Promise<void> {
+    const replica = this.#replica();
+    return this.#settle<void>(options, "read", (timeoutMs, done) => replica.barrier(timeoutMs, done));
+  }
+
+  async read(
+    operation: RangeOperation | TxnOperation,
+    level: ReadLevel,
+    options: RequestOptions = {},
+  ): Promise<ReadResult> {
+    if (level === "strong") await this.barrier(options);
+    const task = this.#replica().machine.read(operation);
+    try {
+      for (;;) {
+        const result = task.advance(SLICE_KEYS);
+        if (result !== undefined) return result;
+        await this.#turn();
+        if (options.signal?.aborted === true) throw new ConcordError("CONCORD_CANCELLED");
+      }
+    } finally {
+      task.close();
+    }
+  }
+
+  getLocal(key: Uint8Array, revision?: number): ReadResult {
+    return this.#replica().machine.get(key, revision);
+  }
+
+  watch(request: WatchRequest): Watch {
+    const replica = this.#replica();
+    return new RunningWatch(replica.watches, request, replica.environment);
+  }
+
+  async grant(request: { readonly clusterId: string; readonly clusterUid: string; readonly size: number }): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#member.found({ ...request, awaited: [] }, (error) => {
+        if (error === undefined) resolve();
+        else reject(ConcordError.is(error) ? error : new ConcordError("CONCORD_STORAGE_FAILED", error.message));
+      });
+    });
+  }
+
+  async addLearner(
+    request: { readonly name: string; readonly peerUrls: readonly string[] },
+    options: RequestOptions = {},
+  ): Promise<readonly MemberRow[]> {
+    return (await this.#membership({ type: "addLearner", ...request }, options)).members;
+  }
+
+  async promote(id: string, options: RequestOptions = {}): Promise<readonly MemberRow[]> {
+    return (await this.#membership({ type: "promote", id }, options)).members;
+  }
+
+  async remove(id: string, options: RequestOptions = {}): Promise<readonly MemberRow[]> {
+    return (await this.#membership({ type: "remove", id }, options)).members;
+  }
+
+  async transfer(to: string, options: RequestOptions = {}): Promise<string> {
+    return (await this.#membership({ type: "transfer", to }, options)).leader;
+  }
+
+  async hash(options: RequestOptions = {}): Promise<{ revision: number; compactRevision: number; hash: string }> {
+    const task = this.#replica().machine.hash();
+    try {
+      for (;;) {
+        const result = task.advance(SLICE_KEYS);
+        if (result !== undefined) return result;
+        await this.#turn();
+        if (options.signal?.aborted === true) throw new ConcordError("CONCORD_CANCELLED");
+      }
+    } finally {
+      task.close();
+    }
+  }
+
+  async *snapshot(): AsyncIterable<Uint8Array> {
+    const replica = this.#replica();
+    while (!replica.betweenEntries) await this.#turn();
+    const { machine, core } = replica;
+    const term = core.termAt(machine.appliedIndex);
+    if (term === undefined) throw new ConcordError("CONCORD_UNHEALTHY", "This member has no whole state yet");
+    const frozen = machine.freeze({ onlyDirty: false });
+    try {
+      const encoder = new SnapshotEncoder({
+        groupId: GROUP_ID,
+        clusterId: machine.clusterId,
+        snapshot: { index: machine.appliedIndex, term, configuration: membersConfiguration(machine.members()) },
+        machine: frozen.meta,
+      });
+      for (let pages = frozen.nextPages(SLICE_BYTES); pages !== undefined; pages = frozen.nextPages(SLICE_BYTES)) {
+        yield* encoder.push(pages);
+        await this.#turn();
+      }
+      yield* encoder.finish();
+    } finally {
+      frozen.close();
+    }
+  }
+
+  async ready(options: RequestOptions = {}): Promise<void> {
+    const { environment } = this.#member.options;
+    const deadline = environment.now() + (options.timeoutMs ?? TIMEOUT_MS);
+    for (;;) {
+      if (this.#member.state === "running") {
+        await this.barrier({ ...options, timeoutMs: Math.max(1, deadline - environment.now()) });
+        return;
+      }
+      if (environment.now() >= deadline)
+        throw new ConcordError("CONCORD_TIMEOUT", `The member is ${this.#member.state}`);
+      if (options.signal?.aborted === true) throw new ConcordError("CONCORD_CANCELLED");
+      await new Promise<void>((resolve) => environment.timer(20, resolve));
+    }
+  }
+
+  #replica(): Replica {
+    const { replica, closed } = this.#member;
+    if (closed) throw new ConcordError("CONCORD_STOPPED");
+    if (replica === undefined) throw new ConcordError("CONCORD_WAITING");
+    return replica;
+  }
+
+  async #membership(
+    request: Parameters<Replica["membership"]["request"]>[0],
+    options: RequestOptions,
+  ): Promise<MembershipAnswer> {
+    const replica = this.#replica();
+    return this.#settle<MembershipAnswer>(options, "write", (timeoutMs, done) =>
+      replica.membership.request(request, timeoutMs, done),
+    );
+  }
+
+  async #settle<T>(
+    options: RequestOptions,
+    kind: "read" | "write",
+    start: (timeoutMs: number, done: Done<T>) => void,
+  ): Promise<T> {
+    const { signal } = options;
+    if (signal?.aborted === true) throw new ConcordError("CONCORD_CANCELLED");
+    return new Promise<T>((resolve, reject) => {
+      const onAbort = (): void =>
+        reject(new ConcordError(kind === "write" ? "CONCORD_OUTCOME_UNKNOWN" : "CONCORD_CANCELLED"));
+      signal?.addEventListener("abort", onAbort, { once: true });
+      start(options.timeoutMs ?? TIMEOUT_MS, (result) => {
+        signal?.removeEventListener("abort", onAbort);
+        if (result.ok) resolve(result.value);
+        else reject(result.error);
+      });
+    });
+  }
+
+  async #turn(): Promise<void> {
+    return new Promise((resolve) => this.#member.options.environment.defer(resolve));
+  }
+}
+
+/** What is known of a member that belongs to no cluster. */
+const WAITING = {
+  leaderId: "",
+  role: "follower",
+  term: 0,
+  commitIndex: 0,
+  appliedIndex: 0,
+  revision: 0,
+  compactRevision: -1,
+  machineVersion: Machine.versionMax,
+  databaseBytes: 0,
+  databaseBytesInUse: 0,
+  alarms: [],
+  members: [],
+} as const;

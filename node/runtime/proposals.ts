@@ -1,0 +1,142 @@
+import { type ConcordError } from "../client/errors.ts";
+import { type Command, type Outcome } from "../machine/commands.ts";
+import { type MemberId } from "../raft/types.ts";
+import { type Done, failed, succeeded } from "./settled.ts";
+
+/** A write on its way: from a door of this member, or handed on by another member. */
+export interface Proposal {
+  readonly command: Command;
+  /** Monotonic ms. */
+  readonly deadline: number;
+  readonly done: Done<Outcome>;
+  /** It came from another member, and is not forwarded again. */
+  readonly forwarded: boolean;
+}
+
+interface InLog {
+  readonly term: number;
+  readonly proposal: Proposal;
+}
+
+interface Sent {
+  readonly to: MemberId;
+  readonly proposal: Proposal;
+}
+
+/** Writes that wait for a leader. Beyond it: too many requests. */
+const WAITING_MAX = 20_000;
+
+/**
+ * Where every write is until its outcome is known: waiting (not proposed anywhere), in this leader's log, or sent to the
+ * leader. That place decides what an end without an answer means: from `waiting` a write has certainly failed, from the
+ * other two its outcome is unknown.
+ */
+export class Proposals {
+  #waiting: Proposal[] = [];
+  readonly #inLog = new Map<number, InLog>();
+  readonly #sent = new Map<number, Sent>();
+  #nextRequestId = 1;
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Writes whose outcome nobody knows yet. */
+  get unresolved(): number {
+    return this.#waiting.length + this.#inLog.size + this.#sent.size;
+  }
+
+  add(proposal: Proposal): void {
+    if (this.#waiting.length >= WAITING_MAX) {
+      proposal.done(failed("CONCORD_TOO_MANY_REQUESTS"));
+      return;
+    }
+    this.#waiting.push(proposal);
+  }
+
+  /** Takes all that wait, to propose or to send them. */
+  take(): Proposal[] {
+    const taken = this.#waiting;
+    this.#waiting = [];
+    return taken;
+  }
+
+  /** Puts back what could not be proposed, before everything newer. */
+  putBack(proposals: readonly Proposal[]): void {
+    this.#waiting = [...proposals, ...this.#waiting];
+  }
+
+  proposed(index: number, term: number, proposal: Proposal): void {
+    this.#inLog.set(index, { term, proposal });
+  }
+
+  sent(to: MemberId, proposal: Proposal): number {
+    const requestId = this.#nextRequestId++;
+    this.#sent.set(requestId, { to, proposal });
+    return requestId;
+  }
+
+  /** The send failed before a byte left: the write is certainly not proposed. */
+  unsent(requestId: number): void {
+    this.#sent.delete(requestId);
+  }
+
+  /** An entry was applied. An entry of another term at this place means that ours will never be. */
+  applied(index: number, term: number, outcome: Outcome | undefined): void {
+    const waiting = this.#inLog.get(index);
+    if (waiting === undefined) return;
+    this.#inLog.delete(index);
+    if (waiting.term === term && outcome !== undefined) waiting.proposal.done(succeeded(outcome));
+    else waiting.proposal.done(failed("CONCORD_LEADER_CHANGED"));
+  }
+
+  /** The state jumped to `index` by a snapshot: nobody here saw what became of the entries before. */
+  skippedTo(index: number): void {
+    for (const [at, { proposal }] of this.#inLog) {
+      if (at > index) continue;
+      this.#inLog.delete(at);
+      proposal.done(failed("CONCORD_OUTCOME_UNKNOWN"));
+    }
+  }
+
+  /** The leader's answer to a sent write. Undefined: it certainly was not proposed, so it may be tried again. */
+  answered(requestId: number, result: { readonly outcome: Outcome } | { readonly error: ConcordError } | undefined): void {
+    const sent = this.#sent.get(requestId);
+    if (sent === undefined) return;
+    this.#sent.delete(requestId);
+    if (result === undefined) this.putBack([sent.proposal]);
+    else if ("error" in result) sent.proposal.done({ ok: false, error: result.error });
+    else sent.proposal.done(succeeded(result.outcome));
+  }
+
+  /** What was sent to `member` will not be answered any more. */
+  lost(member: MemberId): void {
+    for (const [requestId, { to, proposal }] of this.#sent) {
+      if (to !== member) continue;
+      this.#sent.delete(requestId);
+      proposal.done(failed("CONCORD_OUTCOME_UNKNOWN", "request timed out, possibly due to connection lost"));
+    }
+  }
+
+  /** Ends what is over its deadline. `leaderKnown` only chooses the words. */
+  expire(now: number, leaderKnown: boolean): void {
+    const late = this.#waiting.filter((proposal) => proposal.deadline <= now);
+    if (late.length > 0) {
+      this.#waiting = this.#waiting.filter((proposal) => proposal.deadline > now);
+      for (const proposal of late) proposal.done(failed(leaderKnown ? "CONCORD_TIMEOUT" : "CONCORD_NO_LEADER"));
+    }
+    for (const table of [this.#inLog, this.#sent]) {
+      for (const [key, { proposal }] of table) {
+        if (proposal.deadline > now) continue;
+        table.delete(key);
+        proposal.done(failed("CONCORD_OUTCOME_UNKNOWN"));
+      }
+    }
+  }
+
+  /** The member stops: waiting writes have failed, the others are unknown. */
+  stop(): void {
+    for (const proposal of this.take()) proposal.done(failed("CONCORD_STOPPED"));
+    this.expire(Number.POSITIVE_INFINITY, true);
+  }
+}

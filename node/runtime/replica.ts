@@ -1,0 +1,408 @@
+import { CodecError } from "../codec/bytes.ts";
+import { decodeMessage, encodeMessage, type PeerMessage } from "../codec/message.ts";
+import { encodeEntry } from "../codec/entry-header.ts";
+import { ConcordError } from "../client/errors.ts";
+import { type Command, type Outcome } from "../machine/commands.ts";
+import { type Machine, type MachineOptions } from "../machine/machine.ts";
+import { type RaftCore } from "../raft/core.ts";
+import { type Entry, type MemberId, type Message, NONE, type Outgoing, type Ready, type Status } from "../raft/types.ts";
+import { type LogStore } from "../storage/log-store.ts";
+import { type Transport } from "../transport/transport.ts";
+import { ApplyQueue } from "./apply-queue.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import { type CheckpointSlots } from "./checkpoint-slots.ts";
+import { type Environment, type RuntimeLogger } from "./environment.ts";
+import { Forwarding } from "./forwarding.ts";
+import { MembershipRequests } from "./membership-requests.ts";
+import { PersistQueue } from "./persist-queue.ts";
+import { type Proposal, Proposals } from "./proposals.ts";
+import { ReadRequests } from "./read-requests.ts";
+import { type Done, failed, succeeded } from "./settled.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotSender } from "./snapshot-sender.ts";
+import { LeaderClock } from "./stamps.ts";
+import { WatchHub } from "./watch-hub.ts";
+
+/** One group for now; every frame, record and file carries it (D19). */
+export const GROUP_ID = 0;
+/** Length of a tick, ms. Time-outs of the core are counted in it. */
+export const TICK_MS = 10;
+/** Keys of apply work in one turn: about 2 ms. */
+const APPLY_UNITS = 1000;
+/** Versions that a turn removes behind a compaction. */
+const SWEEP_UNITS = 500;
+/** Readies taken in one turn before others get theirs. */
+const READIES_PER_TURN = 8;
+
+export interface ReplicaOptions {
+  readonly environment: Environment;
+  readonly logger: RuntimeLogger;
+  readonly core: RaftCore;
+  readonly log: LogStore;
+  readonly machine: Machine;
+  /** For the machine that an installed snapshot makes. */
+  readonly machineOptions: MachineOptions;
+  readonly slots: CheckpointSlots;
+  readonly transport: Transport;
+  readonly memberId: MemberId;
+  readonly memberName: string;
+  /** Called once, when this replica must not go on: a bug, a failed disk. */
+  readonly onFatal: (error: Error) => void;
+  /** The member was removed from its cluster. */
+  readonly onRemoved: () => void;
+  /** Bytes of log after which a checkpoint is written. @default 16 MiB */
+  readonly checkpointLogBytes?: number;
+  /** Entries after which a checkpoint is written. @default 10 000 */
+  readonly checkpointEntries?: number;
+}
+
+/**
+ * The one loop that owns a member's state. Everything that happens (a frame, a tick, a durable group, a request) goes
+ * into the core at once; what follows from it is done in the next turn, in this order:
+ *
+ * 1. propose or forward what was collected, 2. take what the core asks for, 3. send, 4. write to the log,
+ * 5. when durable: tell the core and send what depended on it, 6. apply what is committed, 7. answer.
+ */
+export class Replica {
+  readonly proposals = new Proposals();
+  readonly reads = new ReadRequests();
+  readonly watches: WatchHub;
+  readonly membership: MembershipRequests;
+  readonly #options: ReplicaOptions;
+  readonly #core: RaftCore;
+  readonly #forwarding: Forwarding;
+  readonly #applyQueue: ApplyQueue;
+  readonly #persists = new PersistQueue();
+  readonly #checkpointer: Checkpointer;
+  readonly #sender: SnapshotSender;
+  readonly #receiver: SnapshotReceiver;
+  #machine: Machine;
+  #clock: LeaderClock | undefined;
+  #status: Status;
+  #turnScheduled = false;
+  #stopped = false;
+  #cancelTick: () => void = () => undefined;
+  readonly #leaderListeners = new Set<() => void>();
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.#core = options.core;
+    this.#machine = options.machine;
+    this.#status = options.core.status();
+    const machine = (): Machine => this.#machine;
+    this.watches = new WatchHub(machine);
+    this.#applyQueue = new ApplyQueue(machine, {
+      applied: (entry, outcome) => this.#onApplied(entry, outcome),
+      configurationApplied: (index) => this.#onConfigurationApplied(index),
+    });
+    this.#forwarding = new Forwarding(this);
+    this.membership = new MembershipRequests(this, options.environment);
+    this.#checkpointer = new Checkpointer(this, options.slots, options.log);
+    this.#sender = new SnapshotSender(this);
+    this.#receiver = new SnapshotReceiver(this, options.slots, options.log);
+  }
+
+  get environment(): Environment {
+    return this.#options.environment;
+  }
+
+  get logger(): RuntimeLogger {
+    return this.#options.logger;
+  }
+
+  get transport(): Transport {
+    return this.#options.transport;
+  }
+
+  get memberId(): MemberId {
+    return this.#options.memberId;
+  }
+
+  get memberName(): string {
+    return this.#options.memberName;
+  }
+
+  get core(): RaftCore {
+    return this.#core;
+  }
+
+  get machine(): Machine {
+    return this.#machine;
+  }
+
+  get status(): Status {
+    return this.#status;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  get options(): ReplicaOptions {
+    return this.#options;
+  }
+
+  /** This member leads, and has applied an entry of its own term: its state is current and its clock runs. */
+  get inOffice(): boolean {
+    return this.#clock !== undefined;
+  }
+
+  /** A command is half applied; the machine cannot be frozen. */
+  get betweenEntries(): boolean {
+    return !this.#applyQueue.inEntry;
+  }
+
+  start(): void {
+    this.#setPeers();
+    this.#scheduleTick();
+    this.schedule();
+  }
+
+  /** Calls `listener` whenever the role, the term or the known leader changes. */
+  onLeadershipChange(listener: () => void): () => void {
+    this.#leaderListeners.add(listener);
+    return () => this.#leaderListeners.delete(listener);
+  }
+
+  /** A write. The outcome comes when it is applied here (or at the leader). */
+  propose(command: Command, timeoutMs: number, done: Done<Outcome>): void {
+    this.submit({ command, deadline: this.environment.now() + timeoutMs, done, forwarded: false });
+  }
+
+  submit(proposal: Proposal): void {
+    if (this.#stopped) {
+      proposal.done(failed("CONCORD_STOPPED"));
+      return;
+    }
+    const refusal = this.#machine.check(proposal.command);
+    if (refusal !== undefined) {
+      proposal.done(succeeded(refusal));
+      return;
+    }
+    this.proposals.add(proposal);
+    this.schedule();
+  }
+
+  /** Answers when a read of this member's machine is linearizable. */
+  barrier(timeoutMs: number, done: Done<void>): void {
+    if (this.#stopped) {
+      done(failed("CONCORD_STOPPED"));
+      return;
+    }
+    this.reads.add(this.environment.now() + timeoutMs, done);
+    this.schedule();
+  }
+
+  /** A frame from a member of this cluster. */
+  receive(from: MemberId, payload: Uint8Array): void {
+    if (this.#stopped || this.#receiver.switching) return;
+    try {
+      const { groupId, message } = decodeMessage(payload);
+      if (groupId !== GROUP_ID || this.#forwarding.handle(from, message)) return;
+      this.step({ type: "message", from, message: message as Message });
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error;
+      this.logger.warn("Unreadable message dropped", { from, error: error.message });
+    }
+  }
+
+  connectionLost(member: MemberId): void {
+    if (this.#stopped) return;
+    this.proposals.lost(member);
+    this.membership.lost(member);
+    // A random 0-50 ms, so that the followers of a dead leader do not campaign in the same moment.
+    this.step({ type: "connectionLost", member, delayTicks: this.environment.random(6) });
+  }
+
+  unreachable(member: MemberId): void {
+    if (!this.#stopped) this.step({ type: "unreachable", member });
+  }
+
+  step(input: Parameters<RaftCore["step"]>[0]): void {
+    this.#core.step(input);
+    this.schedule();
+  }
+
+  send(to: MemberId, message: PeerMessage): boolean {
+    return this.transport.send(to, encodeMessage(GROUP_ID, message));
+  }
+
+  /** The state is another one now: a snapshot was installed. */
+  replaceMachine(machine: Machine): void {
+    this.#machine = machine;
+    this.#applyQueue.skipTo(machine.appliedIndex);
+    this.proposals.skippedTo(machine.appliedIndex);
+    this.reads.applied(machine.appliedIndex);
+    this.#setPeers();
+    this.watches.advanced();
+  }
+
+  fatal(error: Error): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#options.onFatal(error);
+  }
+
+  /** Ends the loop at once. What is unresolved is answered so. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#cancelTick();
+    this.#sender.stop();
+    this.#checkpointer.stop();
+    this.proposals.stop();
+    this.reads.stop();
+    this.membership.stop();
+    this.watches.stop();
+  }
+
+  /** Asks for a turn. Everything that arrives before it is handled in it together. */
+  schedule(): void {
+    if (this.#turnScheduled || this.#stopped) return;
+    this.#turnScheduled = true;
+    this.environment.defer(() => {
+      this.#turnScheduled = false;
+      if (this.#stopped) return;
+      try {
+        this.#turn();
+      } catch (error) {
+        this.fatal(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+  }
+
+  #turn(): void {
+    if (this.#receiver.switching) return;
+    this.#askReads();
+    this.#propose();
+    for (let taken = 0; taken < READIES_PER_TURN && this.#core.hasReady(); taken += 1) this.#handle(this.#core.ready());
+    const more = this.#applyQueue.run(APPLY_UNITS) || !this.#machine.sweep(SWEEP_UNITS);
+    if (this.#machine.appliedIndex > this.#status.applied) {
+      this.#core.step({ type: "applied", index: this.#machine.appliedIndex });
+      this.reads.applied(this.#machine.appliedIndex);
+      this.watches.advanced();
+    }
+    this.#observeStatus();
+    this.#checkpointer.maybeStart();
+    if (more || this.#core.hasReady() || (this.inOffice && this.proposals.waiting > 0)) this.schedule();
+  }
+
+  #handle(ready: Ready): void {
+    for (const outgoing of ready.messages) this.#sendRaft(outgoing);
+    const whenDurable = (): void => {
+      if (this.#stopped) return;
+      for (const outgoing of ready.messagesAfterPersist) this.#sendRaft(outgoing);
+      this.step({ type: "persisted", ready: ready.number });
+    };
+    if (ready.hardState === undefined && ready.entries.length === 0) {
+      this.#persists.nothing(ready.number, whenDurable);
+    } else {
+      const durable = this.#persists.writing(ready.number, whenDurable);
+      this.#options.log.append({ hardState: ready.hardState, entries: ready.entries }, (error) => {
+        if (error !== undefined) this.fatal(error);
+        else durable();
+      });
+      this.#checkpointer.logged(ready.entries);
+    }
+    if (ready.committed.length > 0) this.#applyQueue.push(ready.committed);
+    for (const { context, index } of ready.reads) this.reads.confirmed(context, index);
+    for (const { context } of ready.failedReads) this.reads.failed(context);
+    this.reads.applied(this.#machine.appliedIndex);
+    for (const request of ready.snapshotRequests) this.#sender.request(request);
+    for (const chunk of ready.install) this.#receiver.receive(chunk);
+  }
+
+  #sendRaft({ to, message }: Outgoing): void {
+    this.send(to, message);
+  }
+
+  #askReads(): void {
+    if (this.reads.collected > 0) this.#core.step({ type: "readIndex", context: this.reads.ask() });
+  }
+
+  #propose(): void {
+    if (this.proposals.waiting === 0) return;
+    if (this.#clock === undefined) {
+      this.#forwarding.forwardWaiting();
+      return;
+    }
+    const stamps = this.#clock.stamps();
+    const proposals = this.proposals.take();
+    const header = { groupId: GROUP_ID, machineVersion: this.#machine.version, ...stamps };
+    const result = this.#core.propose(proposals.map(({ command }) => encodeEntry(header, command)));
+    if (result.ok) {
+      for (const [position, proposal] of proposals.entries())
+        this.proposals.proposed(result.firstIndex + position, result.term, proposal);
+    } else if (result.reason === "tooManyUncommitted") {
+      for (const { done } of proposals) done(failed("CONCORD_TOO_MANY_REQUESTS"));
+    } else {
+      this.proposals.putBack(proposals);
+    }
+  }
+
+  #onApplied(entry: Entry, outcome: Outcome | undefined): void {
+    this.proposals.applied(entry.index, entry.term, outcome);
+    if (entry.type === "configuration") this.membership.applied(entry.index, entry.term);
+  }
+
+  #onConfigurationApplied(index: number): void {
+    this.#core.step({ type: "applied", index });
+    this.#setPeers();
+    if (this.#machine.isRemoved(this.memberId)) this.#options.onRemoved();
+  }
+
+  #setPeers(): void {
+    this.transport.setPeers(
+      this.#machine
+        .members()
+        .filter(({ id }) => id !== this.memberId)
+        .map(({ id, name, peerUrls }) => ({ id, name, urls: peerUrls })),
+    );
+  }
+
+  /** Follows role, term and leader; takes and leaves office. */
+  #observeStatus(): void {
+    const before = this.#status;
+    const status = this.#core.status();
+    this.#status = status;
+    const leads = status.role === "leader";
+    if (!leads) this.#clock = undefined;
+    else if (this.#clock === undefined && this.#core.termAt(this.#machine.appliedIndex) === status.term) {
+      const { clusterTimeMs, wallTimeMs } = this.#machine;
+      this.#clock = new LeaderClock(this.environment, { clusterTimeMs, wallTimeMs });
+      this.logger.info("Took office as leader", { term: status.term, appliedIndex: status.applied });
+      this.#notifyLeadership();
+    }
+    if (before.term === status.term && before.leader === status.leader && before.role === status.role) return;
+    if (before.leader !== status.leader) {
+      if (before.leader !== NONE && before.leader !== this.memberId) {
+        this.proposals.lost(before.leader);
+        this.membership.lost(before.leader);
+      }
+      if (before.role === "leader") this.#sender.stop();
+      this.logger.info("Leader changed", { term: status.term, leader: status.leader, role: status.role });
+    }
+    this.#notifyLeadership();
+  }
+
+  #notifyLeadership(): void {
+    for (const listener of [...this.#leaderListeners]) listener();
+  }
+
+  #scheduleTick(): void {
+    this.#cancelTick = this.environment.timer(TICK_MS, () => {
+      if (this.#stopped) return;
+      this.#scheduleTick();
+      const now = this.environment.now();
+      const leaderKnown = this.#status.leader !== NONE;
+      this.proposals.expire(now, leaderKnown);
+      this.reads.expire(now, leaderKnown);
+      this.membership.expire(now);
+      if (!this.#receiver.switching) this.step({ type: "tick" });
+    });
+  }
+}
+
+/** The error of an operation that the machine or the core refused, for members' requests. */
+export const asConcordError = (error: unknown): ConcordError =>
+  ConcordError.is(error) ? error : new ConcordError("CONCORD_INTERNAL", undefined, { cause: error });
