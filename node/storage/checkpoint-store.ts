@@ -25,7 +25,7 @@ export type LoadedCheckpoint =
   | { readonly type: "loaded"; readonly meta: CheckpointMeta }
   | { readonly type: "damaged"; readonly reason: string };
 
-/** Completions come later than the call, one for each, and none after the completion of `close`. */
+/** Completions come later than the call, one for each, in the order of the calls. */
 export interface CheckpointStore {
   /**
    * Reads and verifies everything, in slices that do not hold the loop. `onPages` gets pages in any order, in batches;
@@ -47,7 +47,10 @@ export interface CheckpointStore {
   close(done: (error: Error | undefined) => void): void;
 }
 
-/** After an error the writer takes nothing more but `abort`; the last committed checkpoint stays as it is. */
+/**
+ * After an error the writer takes nothing more but `abort`; the last committed checkpoint stays as it is. Calls after
+ * the store was closed fail.
+ */
 export interface CheckpointWriter {
   /** Adds or replaces pages. Wait for `done` before the next call: that is the back-pressure. */
   put(pages: readonly Page[], done: (error: Error | undefined) => void): void;
