@@ -1,0 +1,64 @@
+import { type AddLearnerRequest, type GrantRequest } from "../client/admin.ts";
+import { ConcordError } from "../client/errors.ts";
+import { type Member } from "../machine/commands.ts";
+import { type NodeApi, type NodeInfo, type RequestOptions } from "../runtime/node-api.ts";
+import { authorize, type Access } from "./authorize.ts";
+import { type Principal } from "./principal.ts";
+
+const ADMINISTER: readonly Access[] = [{ type: "administer" }];
+
+/** Members, founding and leadership. */
+export class ClusterService {
+  readonly #node: NodeApi;
+  readonly #ownName: string;
+
+  constructor(node: NodeApi, ownName: string) {
+    this.#node = node;
+    this.#ownName = ownName;
+  }
+
+  /** What this member knows by itself; never waits. */
+  info(principal: Principal): NodeInfo {
+    authorize(principal, [{ type: "status" }]);
+    return this.#node.info();
+  }
+
+  /** @param linearizable - as the quorum sees them, instead of as this member does. */
+  async members(principal: Principal, linearizable: boolean, options?: RequestOptions): Promise<readonly Member[]> {
+    authorize(principal, [{ type: "status" }]);
+    if (linearizable) await this.#node.barrier(options);
+    return this.#node.info().members;
+  }
+
+  /** @throws ConcordError `CONCORD_INVALID_ARGUMENT` when the grant is meant for another member than this one. */
+  async grant(principal: Principal, request: GrantRequest): Promise<void> {
+    authorize(principal, ADMINISTER);
+    if (request.memberName !== this.#ownName) {
+      throw new ConcordError(
+        "CONCORD_INVALID_ARGUMENT",
+        `The grant is for "${request.memberName}", but this member is "${this.#ownName}"`,
+      );
+    }
+    await this.#node.grant({ clusterId: request.clusterId, clusterUid: request.clusterUid, size: request.size });
+  }
+
+  addLearner(principal: Principal, request: AddLearnerRequest, options?: RequestOptions): Promise<readonly Member[]> {
+    authorize(principal, ADMINISTER);
+    return this.#node.addLearner(request, options);
+  }
+
+  promote(principal: Principal, id: string, options?: RequestOptions): Promise<readonly Member[]> {
+    authorize(principal, ADMINISTER);
+    return this.#node.promote(id, options);
+  }
+
+  remove(principal: Principal, id: string, options?: RequestOptions): Promise<readonly Member[]> {
+    authorize(principal, ADMINISTER);
+    return this.#node.remove(id, options);
+  }
+
+  transfer(principal: Principal, to: string, options?: RequestOptions): Promise<string> {
+    authorize(principal, ADMINISTER);
+    return this.#node.transfer(to, options);
+  }
+}

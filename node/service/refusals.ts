@@ -1,0 +1,51 @@
+import { ConcordError, type ErrorCode } from "../client/errors.ts";
+import { type Outcome, type RefusedReason, type Reply } from "../machine/commands.ts";
+import { type ReadResult } from "../machine/machine.ts";
+
+/** What the doors call a refusal of the state machine. */
+const CODE_OF_REASON: Readonly<Record<RefusedReason, ErrorCode>> = {
+  keyEmpty: "CONCORD_KEY_EMPTY",
+  keyTooLong: "CONCORD_REQUEST_TOO_LARGE",
+  valueTooLong: "CONCORD_REQUEST_TOO_LARGE",
+  tooManyOperations: "CONCORD_TOO_MANY_OPERATIONS",
+  nestedTooDeep: "CONCORD_TOO_MANY_OPERATIONS",
+  duplicateKey: "CONCORD_DUPLICATE_KEY",
+  keyNotFound: "CONCORD_KEY_NOT_FOUND",
+  leaseNotFound: "CONCORD_LEASE_NOT_FOUND",
+  leaseProvided: "CONCORD_LEASE_PROVIDED",
+  valueProvided: "CONCORD_VALUE_PROVIDED",
+  compacted: "CONCORD_COMPACTED",
+  futureRevision: "CONCORD_FUTURE_REVISION",
+  noSpace: "CONCORD_NO_SPACE",
+  founding: "CONCORD_FOUNDING",
+  notFounded: "CONCORD_WAITING",
+  alreadyFounded: "CONCORD_ALREADY_FOUNDED",
+  unknownMember: "CONCORD_MEMBER_NOT_FOUND",
+  unknownVersion: "CONCORD_INVALID_ARGUMENT",
+};
+
+export interface Answer<T extends Reply["type"]> {
+  /** Revision of the store after the operation, or that a read was made at. */
+  readonly revision: number;
+  readonly reply: Extract<Reply, { readonly type: T }>;
+}
+
+/**
+ * The reply of the expected type.
+ *
+ * @throws ConcordError for a refusal, with `revision` and `compactRevision` in its details.
+ */
+export function answerOf<T extends Reply["type"]>(result: Outcome | ReadResult, type: T): Answer<T> {
+  if (!result.ok) {
+    const { revision, compactRevision } = result;
+    throw new ConcordError(CODE_OF_REASON[result.reason], undefined, { details: { revision, compactRevision } });
+  }
+  if (!isReply(result.reply, type)) {
+    throw new ConcordError("CONCORD_INTERNAL", `The reply to a ${type} is a ${result.reply.type}`);
+  }
+  return { revision: result.revision, reply: result.reply };
+}
+
+function isReply<T extends Reply["type"]>(reply: Reply, type: T): reply is Extract<Reply, { readonly type: T }> {
+  return reply.type === type;
+}

@@ -1,0 +1,47 @@
+import { type NodeApi } from "../runtime/node-api.ts";
+import { ClusterService } from "./cluster.ts";
+import { KvService } from "./kv.ts";
+import { MaintenanceService } from "./maintenance.ts";
+import { principalOf, type ConnectionFacts, type Principal } from "./principal.ts";
+import { WatchService } from "./watch.ts";
+
+export interface ServiceOptions {
+  /** This member's configured name. */
+  readonly name: string;
+  /** Configured uid of the cluster, for the time before this member belongs to one. */
+  readonly clusterUid: string;
+}
+
+/** Everything the doors may ask for, with authorisation inside. */
+export class Services {
+  readonly kv: KvService;
+  readonly watch: WatchService;
+  readonly cluster: ClusterService;
+  readonly maintenance: MaintenanceService;
+  readonly #node: NodeApi;
+  readonly #clusterUid: string;
+
+  constructor(node: NodeApi, options: ServiceOptions) {
+    this.kv = new KvService(node);
+    this.watch = new WatchService(node);
+    this.cluster = new ClusterService(node, options.name);
+    this.maintenance = new MaintenanceService(node);
+    this.#node = node;
+    this.#clusterUid = options.clusterUid;
+  }
+
+  principalOf(facts: ConnectionFacts): Principal {
+    const known = this.#node.info().clusterUid;
+    return principalOf(facts, known === "" ? this.#clusterUid : known);
+  }
+
+  /** For answers' headers and probes, which need no permission. */
+  info(): ReturnType<NodeApi["info"]> {
+    return this.#node.info();
+  }
+
+  /** A linearizable read works here and the founding is complete. */
+  ready(options: Parameters<NodeApi["ready"]>[0]): Promise<void> {
+    return this.#node.ready(options);
+  }
+}
