@@ -1,3 +1,4 @@
+import { invariant } from "./assert.ts";
 import {
   type Configuration,
   type Entry,
@@ -59,3 +60,23 @@ export const CORE_DEFAULTS = {
   promotionLagEntries: 1000,
   machineMissing: false,
 } as const;
+
+// A follower that misses a beat or two must not campaign.
+const HEARTBEATS_PER_ELECTION_MIN = 3;
+
+/** Relations between the settings. Checked when a core is made. */
+export function checkOptions(options: CoreOptions): void {
+  const { electionTimeoutTicks, heartbeatTicks } = options;
+  invariant(options.id !== "", "A member needs an id");
+  invariant(Number.isSafeInteger(heartbeatTicks) && heartbeatTicks >= 1, "heartbeatTicks must be at least 1");
+  invariant(
+    Number.isSafeInteger(electionTimeoutTicks) && electionTimeoutTicks >= HEARTBEATS_PER_ELECTION_MIN * heartbeatTicks,
+    "electionTimeoutTicks must be at least 3 heartbeatTicks",
+  );
+  invariant(options.appendBytesMax >= 1, "appendBytesMax must be at least 1");
+  invariant(options.inflightMessagesMax >= 1, "inflightMessagesMax must be at least 1");
+  invariant(options.inflightBytesMax >= options.appendBytesMax, "inflightBytesMax must be at least appendBytesMax");
+  invariant(options.uncommittedBytesMax >= 1, "uncommittedBytesMax must be at least 1");
+  invariant(options.uncommittedEntriesMax >= 1, "uncommittedEntriesMax must be at least 1");
+  invariant(options.promotionLagEntries >= 0, "promotionLagEntries must not be negative");
+}

@@ -6,8 +6,22 @@
  *
  * 1. `messages` may leave at once (the leader sends before its own fsync has finished).
  * 2. `hardState` and `entries` go to the log as one group.
- * 3. `messagesAfterPersist` leave only when that group is durable, and so does the input `persisted`.
- * 4. `committed` is applied in order. `install`, `reads`, `failedReads` and `snapshotRequests` are for the shell.
+ * 3. `messagesAfterPersist` leave only when that group and all before it are durable, and so does the input
+ *    `persisted` with the `number` of this ready. Groups become durable in order: a report for `n` covers all before.
+ *    A ready with neither `hardState` nor `entries` has an empty group, which is durable as soon as the one before is;
+ *    with nothing outstanding that is at once. Its `persisted` may be left out.
+ * 4. `committed` is applied in order; it never holds an entry that is not durable here. It is bounded, so a long
+ *    backlog comes in slices: apply, report `applied`, and ask again while `hasReady()`.
+ * 5. `install`, `reads`, `failedReads` and `snapshotRequests` are for the shell. A read of `index` may be served when
+ *    the machine has applied `index`.
+ *
+ * Snapshots. At the leader, each item of `snapshotRequests` is answered by the input `snapshotChunk` or
+ * `snapshotUnavailable`; a request with `sequence` 0 replaces every earlier transfer to that member. At the follower,
+ * each item of `install` is stored in order and answered by `chunkStored`, the last chunk by `snapshotInstalled` or
+ * `snapshotFailed` instead or as well; until then the core hands out nothing to apply. When the shell names the new
+ * state in the log, it keeps the log if `termAt(meta.index)` is `meta.term`, and starts it anew behind the snapshot
+ * otherwise: that is what the core does with its own copy. Chunks with `sequence` 0 begin a new transfer; what was
+ * stored of an unfinished one is dropped.
  */
 
 /** A member's id: 16 lower-case hex digits of a random 63-bit number. Drawn with the data directory, never reused. */
@@ -147,7 +161,7 @@ export type Input =
   | { readonly type: "transferLeadership"; readonly to: MemberId }
   /** The authenticated connection from `member` ended with FIN or RST. A follower of it forgets its leader and pre-campaigns after `delayTicks` (a random 0-50 ms). */
   | { readonly type: "connectionLost"; readonly member: MemberId; readonly delayTicks: number }
-  /** Messages to `member` were dropped: go back to probing. */
+  /** Messages to `member` were dropped: go back to probing. (At a leader, `connectionLost` does the same.) */
   | { readonly type: "unreachable"; readonly member: MemberId }
   /** The shell offers the chunk that `snapshotRequests` asked for. */
   | {
@@ -166,7 +180,7 @@ export type Input =
   /** The whole snapshot is verified, durable and named in the log: it is the state now. */
   | { readonly type: "snapshotInstalled"; readonly transfer: number; readonly meta: SnapshotMeta }
   | { readonly type: "snapshotFailed"; readonly transfer: number }
-  /** The machine has state again (or not): see `CoreOptions.machineMissing`. */
+  /** Campaign now, beginning with a pre-vote. Nothing happens where this member may not lead. */
   | { readonly type: "campaign" };
 
 /** What a `ready()` asks the shell to do. */
@@ -228,7 +242,7 @@ export interface PeerStatus {
   readonly match: Index;
   readonly next: Index;
   readonly state: "probe" | "replicate" | "snapshot";
-  /** Heard from since the last CheckQuorum round. */
+  /** Heard from within an election timeout. CheckQuorum counts these. */
   readonly active: boolean;
   /** The match stayed within `promotionLagEntries` of the commit index for one election timeout. */
   readonly caughtUp: boolean;
