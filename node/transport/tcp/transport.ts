@@ -1,0 +1,254 @@
+import { type Hello, type HelloAnswer } from "../../codec/handshake.ts";
+import { InvariantError } from "../../raft/assert.ts";
+import { type MemberId } from "../../raft/types.ts";
+import { answerHello, probeHello, sessionHello } from "../admission.ts";
+import { type TransportLogger } from "../logger.ts";
+import {
+  type Peer,
+  type ProbeAnswer,
+  type Transport,
+  type TransportHandler,
+  type TransportIdentity,
+} from "../transport.ts";
+import { type Connection } from "./connection.ts";
+import { type PeerCredentials } from "../credentials.ts";
+import { type DialContext } from "./dial.ts";
+import { Dialer, type DialerContext } from "./dialer.ts";
+import { type TransportLimits, transportLimits } from "./limits.ts";
+import { Listener } from "./listener.ts";
+import { probe } from "./probe.ts";
+import { NameResolver } from "./resolver.ts";
+
+export interface TcpTransportOptions {
+  /** `http://host:port` or `https://host:port`; port 0 takes a free one, see `urls`. */
+  readonly listenUrls: readonly string[];
+  readonly identity: TransportIdentity;
+  /** Own peer certificate and the judgement of others'. Needed as soon as one URL, own or a peer's, is `https`. */
+  readonly tls?: PeerCredentials;
+  readonly limits?: Partial<TransportLimits>;
+  readonly logger: TransportLogger;
+  /** @default c-ares with /etc/hosts and the search list of /etc/resolv.conf */
+  readonly resolver?: NameResolver;
+  /** A number in [0, 1), for the jitter of dials. @default Math.random */
+  readonly random?: () => number;
+}
+
+/** The connections with one member: the one it dialled is listened to, the one dialled to it is written to. */
+interface Link {
+  incoming: Connection | undefined;
+  outgoing: Connection | undefined;
+}
+
+/** Frames over TCP or TLS. Each side dials the other, so that both notice an end at once. */
+export class TcpTransport implements Transport {
+  readonly #options: TcpTransportOptions;
+  readonly #limits: TransportLimits;
+  readonly #listeners: readonly Listener[];
+  readonly #dialers = new Map<MemberId, Dialer>();
+  readonly #links = new Map<MemberId, Link>();
+  readonly #unreachable = new Set<MemberId>();
+  readonly #probes = new Set<() => void>();
+  readonly #dialContext: DialContext;
+  #identity: TransportIdentity;
+  #handler: TransportHandler | undefined;
+  #heart: NodeJS.Timeout | undefined;
+  #lastBeat = 0;
+  #closed = false;
+
+  /** @throws ConcordError `CONCORD_CONFIGURATION_INVALID` for URLs or limits that make no sense. */
+  constructor(options: TcpTransportOptions) {
+    this.#options = options;
+    this.#identity = options.identity;
+    this.#limits = transportLimits(options.limits);
+    this.#dialContext = {
+      limits: this.#limits,
+      credentials: options.tls,
+      resolver: options.resolver ?? new NameResolver(),
+    };
+    const context = {
+      limits: this.#limits,
+      credentials: options.tls,
+      logger: options.logger,
+      groupId: options.identity.groupId,
+    };
+    const events = {
+      onHello: (hello: Hello, name: string | undefined) => this.#onHello(hello, name),
+      onSession: (hello: Hello, connection: Connection) => this.#onSession(hello, connection),
+    };
+    this.#listeners = options.listenUrls.map((url) => new Listener(context, url, events));
+  }
+
+  /** The listen URLs with the ports that were bound. */
+  get urls(): readonly string[] {
+    return this.#listeners.map((listener) => listener.url);
+  }
+
+  start(handler: TransportHandler, done: (error: Error | undefined) => void): void {
+    if (this.#handler !== undefined) throw new InvariantError("The transport was started twice");
+    this.#handler = handler;
+    this.#lastBeat = performance.now();
+    this.#heart = setInterval(() => this.#beat(), this.#limits.pingIntervalMs);
+    let waiting = this.#listeners.length;
+    let failure: Error | undefined;
+    if (waiting === 0) process.nextTick(done, undefined);
+    for (const listener of this.#listeners)
+      listener.listen((error) => {
+        failure ??= error;
+        waiting -= 1;
+        if (waiting > 0) return;
+        if (failure === undefined) done(undefined);
+        else this.close(() => done(failure));
+      });
+  }
+
+  setIdentity(identity: TransportIdentity): void {
+    if (identity.groupId !== this.#identity.groupId || identity.memberId !== this.#identity.memberId)
+      throw new InvariantError("A running transport keeps its group and its member id");
+    this.#identity = identity;
+  }
+
+  setPeers(peers: readonly Peer[]): void {
+    if (this.#closed) return;
+    const wanted = new Map(peers.filter((peer) => peer.id !== this.#identity.memberId).map((peer) => [peer.id, peer]));
+    for (const [id, dialer] of this.#dialers) if (!wanted.has(id)) this.#dropPeer(id, dialer);
+    for (const [id, peer] of wanted) {
+      const dialer = this.#dialers.get(id);
+      if (dialer === undefined) this.#addPeer(peer);
+      else dialer.setPeer(peer);
+    }
+  }
+
+  send(to: MemberId, chunks: readonly Uint8Array[]): boolean {
+    const connection = this.#dialers.get(to)?.connection;
+    let bytes = 0;
+    for (const chunk of chunks) bytes += chunk.length;
+    if (bytes <= this.#limits.frameBytesMax && connection?.send("message", chunks) === true) return true;
+    if (bytes > this.#limits.frameBytesMax)
+      this.#options.logger.warn("Frame is larger than allowed and was dropped", { memberId: to, bytes });
+    this.#reportUnreachable(to);
+    return false;
+  }
+
+  probe(urls: readonly string[], done: (error: Error | undefined, answer: ProbeAnswer | undefined) => void): void {
+    const cancel = probe(this.#dialContext, urls, probeHello(this.#identity), (error, answer) => {
+      this.#probes.delete(cancel);
+      done(error, answer);
+    });
+    this.#probes.add(cancel);
+    if (this.#closed) cancel();
+  }
+
+  /** Ends everything. The handler hears nothing any more; probes under way end with an error. */
+  close(done: () => void): void {
+    this.#closed = true;
+    clearInterval(this.#heart);
+    for (const dialer of this.#dialers.values()) dialer.stop();
+    this.#dialers.clear();
+    for (const cancel of this.#probes) cancel();
+    const links = [...this.#links.values()];
+    this.#links.clear();
+    for (const link of links) link.incoming?.finish("this member is closing");
+    let waiting = this.#listeners.length;
+    if (waiting === 0) process.nextTick(done);
+    for (const listener of this.#listeners)
+      listener.close(() => {
+        waiting -= 1;
+        if (waiting === 0) done();
+      });
+  }
+
+  #addPeer(peer: Peer): void {
+    const context: DialerContext = {
+      ...this.#dialContext,
+      logger: this.#options.logger,
+      random: this.#options.random ?? Math.random,
+      identity: () => this.#identity,
+      hello: (to) => sessionHello(this.#identity, { id: to.id, name: to.name }),
+    };
+    const dialer = new Dialer(context, peer, {
+      onUp: (connection) => {
+        this.#link(peer.id).outgoing = connection;
+      },
+      onDown: (connection) => this.#onEnd(peer.id, connection),
+      onRemoved: () => this.#handler?.onRemoved(),
+    });
+    this.#dialers.set(peer.id, dialer);
+    dialer.dialNow();
+  }
+
+  /** A removed member loses both connections: it dials again, and is then told. */
+  #dropPeer(id: MemberId, dialer: Dialer): void {
+    this.#dialers.delete(id);
+    dialer.stop();
+    const link = this.#links.get(id);
+    if (link === undefined) return;
+    link.outgoing = undefined;
+    const { incoming } = link;
+    if (incoming === undefined || this.#handler?.isRemoved(id) === true) this.#links.delete(id);
+    if (this.#handler?.isRemoved(id) === true) incoming?.destroy("the member was removed");
+  }
+
+  #onHello(hello: Hello, certificateName: string | undefined): HelloAnswer {
+    const handler = this.#handler;
+    if (handler === undefined || this.#closed) return { type: "refused", reason: "this member is closing" };
+    if (hello.kind === "session" && !this.#links.has(hello.from.id) && this.#links.size >= this.#limits.sessionsMax)
+      return { type: "refused", reason: `too many members are connected, at most ${this.#limits.sessionsMax}` };
+    return answerHello(this.#identity, handler, hello, certificateName);
+  }
+
+  #onSession(hello: Hello, connection: Connection): void {
+    const from = hello.from.id;
+    const link = this.#link(from);
+    const previous = link.incoming;
+    link.incoming = connection;
+    connection.becomeSession({
+      onFrame: (kind, payload) => {
+        if (kind === "message") this.#handler?.onFrame(from, payload);
+        else if (kind !== "ping") connection.destroy(`the peer sent a ${kind} after its handshake`);
+      },
+      onEnd: () => this.#onEnd(from, connection),
+    });
+    // A member has one connection to us. An older one is half-open: its end was lost on the way.
+    previous?.destroy("the peer connected again");
+    this.#dialers.get(from)?.dialNow();
+  }
+
+  #onEnd(member: MemberId, connection: Connection): void {
+    const link = this.#links.get(member);
+    if (link === undefined || this.#closed) return;
+    if (link.incoming === connection) link.incoming = undefined;
+    else if (link.outgoing === connection) link.outgoing = undefined;
+    else return;
+    if (link.incoming !== undefined || link.outgoing !== undefined) return;
+    this.#links.delete(member);
+    this.#handler?.onConnectionLost(member);
+  }
+
+  #link(member: MemberId): Link {
+    const link = this.#links.get(member) ?? { incoming: undefined, outgoing: undefined };
+    this.#links.set(member, link);
+    return link;
+  }
+
+  /** Told once for all frames of a turn, and never from within `send`. */
+  #reportUnreachable(member: MemberId): void {
+    if (this.#closed || this.#unreachable.has(member)) return;
+    this.#unreachable.add(member);
+    setImmediate(() => {
+      this.#unreachable.delete(member);
+      if (!this.#closed) this.#handler?.onUnreachable(member);
+    });
+  }
+
+  #beat(): void {
+    const now = performance.now();
+    const elapsedMs = now - this.#lastBeat;
+    this.#lastBeat = now;
+    // This process was stopped or busy for so long that what came meanwhile has not been read yet: accuse nobody.
+    const fair = elapsedMs < 2 * this.#limits.pingIntervalMs ? elapsedMs : 0;
+    for (const link of [...this.#links.values()]) {
+      link.incoming?.beat(fair);
+      link.outgoing?.beat(fair);
+    }
+  }
+}
