@@ -1,0 +1,70 @@
+import { type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
+import { type NodeInfo } from "../../runtime/node-api.ts";
+import { type EtcdCalls } from "./calls.ts";
+import { ETCD_API_VERSION, ETCD_STORAGE_VERSION } from "./definition.ts";
+import { type AlarmRequest } from "./messages.ts";
+import { hexId } from "./requests.ts";
+import { decimalId } from "./responses.ts";
+
+const ALARM_ACTIONS: Readonly<Record<string, "set" | "clear">> = { ACTIVATE: "set", DEACTIVATE: "clear" };
+
+/** etcdserverpb.Maintenance: status and alarms. */
+export function maintenanceMethods(
+  calls: EtcdCalls,
+  options: { readonly quotaBytes: number },
+): UntypedServiceImplementation {
+  return {
+    // Answered from here alone, whatever state the cluster is in: it is how one finds out.
+    Status: calls.unary("Status", (_request, principal) => {
+      const info = calls.services.cluster.info(principal);
+      return Promise.resolve({
+        header: calls.header(),
+        version: ETCD_API_VERSION,
+        dbSize: info.databaseBytes,
+        leader: decimalId(info.leaderId),
+        raftIndex: info.commitIndex,
+        raftTerm: info.term,
+        raftAppliedIndex: info.appliedIndex,
+        errors: statusErrors(info),
+        dbSizeInUse: info.databaseBytesInUse,
+        isLearner: info.role === "learner",
+        storageVersion: ETCD_STORAGE_VERSION,
+        dbSizeQuota: options.quotaBytes,
+        downgradeInfo: { enabled: false },
+      });
+    }),
+
+    Alarm: calls.unary<AlarmRequest>("Alarm", async (request, principal, requestOptions) => {
+      const { maintenance } = calls.services;
+      if (request.action === "GET")
+        return { header: calls.header(), alarms: alarmMessages(calls.info(), request.alarm) };
+      calls.refuseLearner();
+      const action = ALARM_ACTIONS[request.action];
+      if (action === undefined || (request.alarm !== "NOSPACE" && !(action === "clear" && request.alarm === "NONE"))) {
+        throw new ConcordError("CONCORD_INVALID_ARGUMENT", "Only the alarm NOSPACE can be activated or deactivated");
+      }
+      const member = hexId(request.memberID);
+      // Deactivating for member 0 means every member, which is what `etcdctl alarm disarm` sends.
+      const members = member !== "" ? [member] : maintenance.alarms(principal).map((each) => each.member);
+      let revision: number | undefined;
+      for (const each of members) {
+        revision = (await maintenance.setAlarm(principal, action, each, requestOptions)).revision;
+      }
+      return {
+        header: calls.header(revision),
+        alarms: members.map((each) => ({ memberID: decimalId(each), alarm: "NOSPACE" })),
+      };
+    }),
+  };
+}
+
+function alarmMessages(info: NodeInfo, wanted: string | number): readonly object[] {
+  if (wanted !== "NONE" && wanted !== "NOSPACE") return [];
+  return info.alarms.map(({ member }) => ({ memberID: decimalId(member), alarm: "NOSPACE" }));
+}
+
+function statusErrors(info: NodeInfo): readonly string[] {
+  const errors = info.alarms.map(({ member }) => `memberID:${decimalId(member)} alarm:NOSPACE`);
+  return info.leaderId === "" ? [`etcdserver: ${ERROR_TABLE.CONCORD_NO_LEADER.message}`, ...errors] : errors;
+}

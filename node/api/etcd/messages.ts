@@ -1,0 +1,123 @@
+/**
+ * The messages of rpc.proto that Concord looks into, as @grpc/proto-loader hands them over: 64-bit numbers as decimal
+ * texts, enums by name (an unknown number stays a number), absent messages null, the chosen field of a oneof by name.
+ */
+export interface RangeRequest {
+  readonly key: Uint8Array;
+  readonly range_end: Uint8Array;
+  readonly limit: string;
+  readonly revision: string;
+  readonly sort_order: string | number;
+  readonly sort_target: string | number;
+  readonly serializable: boolean;
+  readonly keys_only: boolean;
+  readonly count_only: boolean;
+  readonly min_mod_revision: string;
+  readonly max_mod_revision: string;
+  readonly min_create_revision: string;
+  readonly max_create_revision: string;
+}
+
+export interface PutRequest {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly lease: string;
+  readonly prev_kv: boolean;
+  readonly ignore_value: boolean;
+  readonly ignore_lease: boolean;
+}
+
+export interface DeleteRangeRequest {
+  readonly key: Uint8Array;
+  readonly range_end: Uint8Array;
+  readonly prev_kv: boolean;
+}
+
+export type RequestOp =
+  | { readonly request: "request_range"; readonly request_range: RangeRequest }
+  | { readonly request: "request_put"; readonly request_put: PutRequest }
+  | { readonly request: "request_delete_range"; readonly request_delete_range: DeleteRangeRequest }
+  | { readonly request: "request_txn"; readonly request_txn: TxnRequest }
+  | { readonly request?: undefined };
+
+export interface CompareRequest {
+  readonly result: string | number;
+  readonly target: string | number;
+  readonly key: Uint8Array;
+  readonly range_end: Uint8Array;
+  readonly version?: string;
+  readonly create_revision?: string;
+  readonly mod_revision?: string;
+  readonly value?: Uint8Array;
+  readonly lease?: string;
+}
+
+export interface TxnRequest {
+  readonly compare: readonly CompareRequest[];
+  readonly success: readonly RequestOp[];
+  readonly failure: readonly RequestOp[];
+}
+
+export interface CompactionRequest {
+  readonly revision: string;
+}
+
+export interface WatchCreateRequest {
+  readonly key: Uint8Array;
+  readonly range_end: Uint8Array;
+  readonly start_revision: string;
+  readonly progress_notify: boolean;
+  readonly filters: readonly (string | number)[];
+  readonly prev_kv: boolean;
+  readonly watch_id: string;
+  readonly fragment: boolean;
+}
+
+export type WatchRequestMessage =
+  | { readonly request_union: "create_request"; readonly create_request: WatchCreateRequest }
+  | { readonly request_union: "cancel_request"; readonly cancel_request: { readonly watch_id: string } }
+  | { readonly request_union: "progress_request" }
+  | { readonly request_union?: undefined };
+
+export interface MemberListRequest {
+  readonly linearizable: boolean;
+}
+
+export interface AlarmRequest {
+  readonly action: string | number;
+  readonly memberID: string;
+  readonly alarm: string | number;
+}
+
+export interface ResponseHeader {
+  readonly cluster_id: string;
+  readonly member_id: string;
+  readonly revision: number;
+  readonly raft_term: number;
+}
+
+export interface KeyValueMessage {
+  readonly key: Uint8Array;
+  readonly create_revision: number;
+  readonly mod_revision: number;
+  readonly version: number;
+  readonly value: Uint8Array;
+  readonly lease: string | number;
+}
+
+export interface EventMessage {
+  readonly type: 0 | 1;
+  readonly kv: KeyValueMessage;
+  readonly prev_kv?: KeyValueMessage;
+}
+
+export interface WatchResponse {
+  readonly header: ResponseHeader;
+  readonly watch_id: string | number;
+  readonly created?: boolean;
+  readonly canceled?: boolean;
+  readonly compact_revision?: number;
+  readonly cancel_reason?: string;
+  readonly fragment?: boolean;
+  readonly events?: readonly EventMessage[];
+}

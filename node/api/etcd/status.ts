@@ -1,0 +1,32 @@
+import { status } from "@grpc/grpc-js";
+import { ConcordError, ERROR_TABLE, type ErrorCode } from "../../client/errors.ts";
+
+/** etcd's clients recognise errors by code and whole text, so a text of etcd's table is sent as it is there. */
+const PREFIX = "etcdserver: ";
+
+/** Codes whose own, more exact message is worth more to a person than the table's text is to a program. */
+const WITH_OWN_MESSAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "CONCORD_INVALID_ARGUMENT",
+  "CONCORD_UNIMPLEMENTED",
+  "CONCORD_NOT_FOUND",
+]);
+
+export interface GrpcStatus {
+  /** google.rpc.Code */
+  readonly code: number;
+  readonly details: string;
+}
+
+/** The gRPC status of any failure. What is not a ConcordError is a bug: its text stays inside. */
+export function grpcStatus(error: unknown): GrpcStatus {
+  if (!ConcordError.is(error)) return { code: status.INTERNAL, details: PREFIX + ERROR_TABLE.CONCORD_INTERNAL.message };
+  const row = ERROR_TABLE[error.code];
+  const text = WITH_OWN_MESSAGE.has(error.code) ? error.message : row.message;
+  return { code: row.grpc, details: PREFIX + text };
+}
+
+/** The same as an Error, which is what grpc-js takes. */
+export function grpcError(error: unknown): Error & GrpcStatus {
+  const { code, details } = grpcStatus(error);
+  return Object.assign(new Error(details), { code, details });
+}

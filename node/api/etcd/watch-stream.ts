@@ -1,0 +1,327 @@
+import { type ServerDuplexStream } from "@grpc/grpc-js";
+import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
+import { type Watch, type WatchBatch } from "../../runtime/node-api.ts";
+import { type Principal } from "../../service/principal.ts";
+import { wantsLeader, type EtcdCalls } from "./calls.ts";
+import { type WatchCreateRequest, type WatchRequestMessage, type WatchResponse } from "./messages.ts";
+import { watchRequest } from "./requests.ts";
+import { eventBytes, eventMessage } from "./responses.ts";
+import { grpcError, grpcStatus } from "./status.ts";
+
+export type WatchCall = ServerDuplexStream<WatchRequestMessage, WatchResponse>;
+
+export interface WatchStreamOptions {
+  /** Between two marks of progress for an idle watch, milliseconds. */
+  readonly progressIntervalMs: number;
+  /** Messages are cut at revisions so that they stay below this; within a revision only when the client allows it. */
+  readonly messageBytes: number;
+  /** On one stream. */
+  readonly watchesMax: number;
+}
+
+/** How soon a request for progress is looked at again while a watch still catches up. */
+const PROGRESS_RETRY_MS = 50;
+/** The id that stands for all watches of the stream, and for none. */
+const NO_WATCH = "-1";
+
+interface RunningWatch {
+  readonly id: string;
+  readonly watch: Watch;
+  readonly startRevision: number;
+  readonly progressNotify: boolean;
+  readonly fragment: boolean;
+  /** A batch was taken from the watch and is not wholly written: its revisions are not delivered yet. */
+  writing: boolean;
+  /** Events or a mark of progress went out since the last tick. */
+  recentlyHeard: boolean;
+}
+
+/**
+ * One Watch stream with its watches. Every response of a watch comes after its `created`; the events of a revision come
+ * together; progress is announced only when everything up to it has been written.
+ */
+export class WatchStream {
+  readonly #call: WatchCall;
+  readonly #calls: EtcdCalls;
+  readonly #options: WatchStreamOptions;
+  readonly #principal: Principal;
+  readonly #watches = new Map<string, RunningWatch>();
+  readonly #ticker: NodeJS.Timeout;
+  readonly #onClosed: () => void;
+  #nextId = 0;
+  #closed = false;
+  #progressTimer: NodeJS.Timeout | undefined;
+  #drained: Promise<void> | undefined;
+
+  constructor(call: WatchCall, calls: EtcdCalls, options: WatchStreamOptions, onClosed: () => void) {
+    this.#call = call;
+    this.#calls = calls;
+    this.#options = options;
+    this.#principal = calls.principal(call);
+    this.#onClosed = onClosed;
+    // Spread, so that streams that began together do not all speak at once.
+    const interval = options.progressIntervalMs * (1 + Math.random() / 10);
+    this.#ticker = setInterval(() => this.#tick(), interval);
+    this.#ticker.unref();
+    call.on("data", (request: WatchRequestMessage) => this.#receive(request));
+    call.on("end", () => this.#finish());
+    call.on("cancelled", () => this.#finish());
+    call.on("error", () => this.#finish());
+  }
+
+  /** Whether this stream would rather end than stay at a member without a leader. */
+  get wantsLeader(): boolean {
+    return wantsLeader(this.#call.metadata);
+  }
+
+  get watchCount(): number {
+    return this.#watches.size;
+  }
+
+  /** Ends the stream with an error. */
+  fail(error: ConcordError): void {
+    if (this.#closed) return;
+    this.#release();
+    this.#call.emit("error", grpcError(error));
+  }
+
+  #receive(request: WatchRequestMessage): void {
+    if (this.#closed) return;
+    switch (request.request_union) {
+      case "create_request":
+        this.#create(request.create_request);
+        return;
+      case "cancel_request":
+        this.#cancel(request.cancel_request.watch_id);
+        return;
+      case "progress_request":
+        this.#announceProgress();
+        return;
+      case undefined:
+        // Something newer than this server. etcd ignores it too: the other watches of the stream go on.
+        return;
+    }
+  }
+
+  #create(request: WatchCreateRequest): void {
+    if (BigInt(request.start_revision) < 0n) {
+      this.#refuse(new ConcordError("CONCORD_COMPACTED"));
+      return;
+    }
+    const id = request.watch_id === "0" ? this.#freeId() : request.watch_id;
+    if (this.#watches.has(id)) {
+      this.#refuse(undefined, "mvcc: duplicate watch ID provided on the WatchStream");
+      return;
+    }
+    if (this.#watches.size >= this.#options.watchesMax) {
+      this.#refuse(new ConcordError("CONCORD_TOO_MANY_REQUESTS"));
+      return;
+    }
+    const wanted = watchRequest(request);
+    let watch: Watch;
+    try {
+      watch = this.#calls.services.watch.open(this.#principal, wanted);
+    } catch (error) {
+      this.#refuse(error);
+      return;
+    }
+    const running: RunningWatch = {
+      id,
+      watch,
+      startRevision: wanted.startRevision,
+      progressNotify: request.progress_notify,
+      fragment: request.fragment,
+      writing: false,
+      recentlyHeard: true,
+    };
+    this.#watches.set(id, running);
+    this.#write({ header: this.#calls.header(watch.startedAt), watch_id: id, created: true });
+    void this.#pump(running);
+  }
+
+  /** A watch that was never begun is created and cancelled in one response. */
+  #refuse(error: unknown, reason = grpcStatus(error).details): void {
+    this.#write({
+      header: this.#calls.header(),
+      watch_id: NO_WATCH,
+      created: true,
+      canceled: true,
+      cancel_reason: reason,
+    });
+  }
+
+  #cancel(id: string): void {
+    const running = this.#watches.get(id);
+    if (running === undefined) return;
+    this.#watches.delete(id);
+    running.watch.cancel();
+    this.#write({ header: this.#calls.header(), watch_id: id, canceled: true });
+  }
+
+  /** Takes batches from a watch and writes them, no faster than the client reads. Ends with the watch. */
+  async #pump(running: RunningWatch): Promise<void> {
+    try {
+      for (;;) {
+        const batch = await running.watch.next();
+        if (this.#watches.get(running.id) !== running) return;
+        if (batch === undefined) {
+          this.#ended(running);
+          return;
+        }
+        running.writing = true;
+        if (batch.events.length > 0) await this.#deliver(running, batch);
+        running.writing = false;
+        if (this.#progressTimer !== undefined) this.#announceProgress();
+      }
+    } catch (error) {
+      this.fail(ConcordError.is(error) ? error : new ConcordError("CONCORD_INTERNAL", undefined, { cause: error }));
+    }
+  }
+
+  async #deliver(running: RunningWatch, batch: WatchBatch): Promise<void> {
+    for (const part of cut(batch, this.#options.messageBytes, running.fragment)) {
+      if (this.#drained !== undefined) await this.#drained;
+      if (this.#watches.get(running.id) !== running) return;
+      this.#write({
+        header: this.#calls.header(part.revision),
+        watch_id: running.id,
+        fragment: part.fragment,
+        events: part.events.map(eventMessage),
+      });
+      running.recentlyHeard = true;
+    }
+  }
+
+  #ended(running: RunningWatch): void {
+    this.#watches.delete(running.id);
+    const end = running.watch.end;
+    if (end?.reason === "stopped") {
+      this.fail(new ConcordError("CONCORD_STOPPED"));
+      return;
+    }
+    this.#write({
+      header: this.#calls.header(),
+      watch_id: running.id,
+      canceled: true,
+      ...(end?.reason === "compacted"
+        ? {
+            compact_revision: end.compactRevision,
+            cancel_reason: `etcdserver: ${ERROR_TABLE.CONCORD_COMPACTED.message}`,
+          }
+        : {}),
+    });
+  }
+
+  /** Idle watches that asked for it are told how far they have come. */
+  #tick(): void {
+    for (const running of this.#watches.values()) {
+      if (running.progressNotify && !running.recentlyHeard && this.#isSynced(running)) {
+        this.#write({ header: this.#calls.header(running.watch.deliveredRevision), watch_id: running.id });
+      }
+      running.recentlyHeard = false;
+    }
+  }
+
+  /** One response for the whole stream, once every watch on it has delivered everything; until then it waits. */
+  #announceProgress(): void {
+    clearTimeout(this.#progressTimer);
+    this.#progressTimer = undefined;
+    const all = [...this.#watches.values()];
+    if (all.length === 0 || this.#closed) return;
+    if (all.every((running) => this.#isSynced(running))) {
+      const revision = Math.min(...all.map((running) => running.watch.deliveredRevision));
+      this.#write({ header: this.#calls.header(revision), watch_id: NO_WATCH });
+      return;
+    }
+    this.#progressTimer = setTimeout(() => this.#announceProgress(), PROGRESS_RETRY_MS);
+    this.#progressTimer.unref();
+  }
+
+  /** A watch that begins in the future has not come as far as it promised to begin. */
+  #isSynced(running: RunningWatch): boolean {
+    const { revision } = this.#calls.info();
+    return !running.writing && running.watch.deliveredRevision >= revision && running.startRevision <= revision + 1;
+  }
+
+  #write(response: WatchResponse): void {
+    if (this.#closed) return;
+    if (this.#call.write(response) || this.#drained !== undefined) return;
+    // The client reads slower than it is written to: no new batch is taken, and no new request read, until it caught up.
+    this.#call.pause();
+    this.#drained = new Promise((resolve) => {
+      const done = (): void => {
+        this.#drained = undefined;
+        this.#call.off("drain", done).off("cancelled", done).off("close", done);
+        this.#call.resume();
+        resolve();
+      };
+      this.#call.on("drain", done).on("cancelled", done).on("close", done);
+    });
+  }
+
+  #freeId(): string {
+    while (this.#watches.has(String(this.#nextId))) this.#nextId += 1;
+    const id = String(this.#nextId);
+    this.#nextId += 1;
+    return id;
+  }
+
+  #finish(): void {
+    if (this.#closed) return;
+    this.#release();
+    this.#call.end();
+  }
+
+  #release(): void {
+    this.#closed = true;
+    clearInterval(this.#ticker);
+    clearTimeout(this.#progressTimer);
+    for (const { watch } of this.#watches.values()) watch.cancel();
+    this.#watches.clear();
+    this.#onClosed();
+  }
+}
+
+interface Part {
+  readonly events: WatchBatch["events"];
+  readonly revision: number;
+  /** More of the same revision follows. */
+  readonly fragment: boolean;
+}
+
+/**
+ * Cuts a batch into messages. Whole revisions go into one message while they fit; a revision that does not fit alone is
+ * cut only when the client can put it together again.
+ */
+export function* cut(batch: WatchBatch, messageBytes: number, fragment: boolean): Generator<Part> {
+  const { events } = batch;
+  let from = 0;
+  let bytes = 0;
+  for (let at = 0; at < events.length; at += 1) {
+    const event = events[at];
+    if (event === undefined) break;
+    const size = eventBytes(event);
+    const previous = events[at - 1]?.event.row.modRevision;
+    const sameRevision = at > from && previous === event.event.row.modRevision;
+    // Going on within a revision cannot be undone later, so a revision is measured as a whole where it begins.
+    const next = sameRevision ? size : fragment ? size : revisionBytes(events, at);
+    if (at > from && bytes + next > messageBytes && (fragment || !sameRevision)) {
+      yield { events: events.slice(from, at), revision: previous ?? 0, fragment: sameRevision };
+      from = at;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  if (from < events.length) yield { events: events.slice(from), revision: batch.revision, fragment: false };
+}
+
+function revisionBytes(events: WatchBatch["events"], from: number): number {
+  const revision = events[from]?.event.row.modRevision;
+  let bytes = 0;
+  for (let at = from; at < events.length; at += 1) {
+    const event = events[at];
+    if (event === undefined || event.event.row.modRevision !== revision) break;
+    bytes += eventBytes(event);
+  }
+  return bytes;
+}
