@@ -17,6 +17,8 @@ export interface DialerContext extends DialContext {
 export interface DialerEvents {
   onUp(connection: Connection): void;
   onDown(connection: Connection): void;
+  /** The peer writes over our connection as long as it has none of its own. */
+  onFrame(payload: Uint8Array): void;
   onRemoved(): void;
 }
 
@@ -107,8 +109,9 @@ export class Dialer {
     // The URL that worked is the first to be tried again.
     this.#urlIndex -= 1;
     connection.becomeSession({
-      onFrame: (kind) => {
-        if (kind !== "ping") connection.destroy(`the peer sent a ${kind} over a connection that was not its own`);
+      onFrame: (kind, payload) => {
+        if (kind === "message") this.#events.onFrame(payload);
+        else if (kind !== "ping") connection.destroy(`the peer sent a ${kind} after its handshake`);
       },
       onEnd: (reason) => {
         this.#connection = undefined;

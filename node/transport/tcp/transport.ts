@@ -33,7 +33,7 @@ export interface TcpTransportOptions {
   readonly random?: () => number;
 }
 
-/** The connections with one member: the one it dialled is listened to, the one dialled to it is written to. */
+/** The connections with one member: frames leave over the one dialled to it, or, while there is none, over the one it dialled. */
 interface Link {
   incoming: Connection | undefined;
   outgoing: Connection | undefined;
@@ -119,7 +119,8 @@ export class TcpTransport implements Transport {
   }
 
   send(to: MemberId, chunks: readonly Uint8Array[]): boolean {
-    const connection = this.#dialers.get(to)?.connection;
+    // A member that was just adopted does not know the others' URLs yet: it answers over their connections.
+    const connection = this.#dialers.get(to)?.connection ?? this.#links.get(to)?.incoming;
     let bytes = 0;
     for (const chunk of chunks) bytes += chunk.length;
     if (bytes <= this.#limits.frameBytesMax && connection?.send("message", chunks) === true) return true;
@@ -170,6 +171,7 @@ export class TcpTransport implements Transport {
         this.#link(peer.id).outgoing = connection;
       },
       onDown: (connection) => this.#onEnd(peer.id, connection),
+      onFrame: (payload) => this.#handler?.onFrame(peer.id, payload),
       onRemoved: () => this.#handler?.onRemoved(),
     });
     this.#dialers.set(peer.id, dialer);
