@@ -6,6 +6,14 @@ export class TerminalError extends Error {
   }
 }
 
+/** The world is not what the decision was made on. Nothing was done; look again and decide anew. */
+export class StaleObservationError extends Error {
+  constructor(message: string, options: { cause?: unknown } = {}) {
+    super(message, options);
+    this.name = "StaleObservationError";
+  }
+}
+
 /** This process is not the leader any more and must not write. */
 export class NotLeaderError extends Error {
   constructor() {

@@ -3,9 +3,14 @@ import { type Store } from "./store.ts";
 
 type AnyStore = Pick<Store<KubernetesObject>, "get" | "hasSeen">;
 
-interface Pending {
-  readonly store: AnyStore;
-  readonly describe: string;
+/** What a cache must still show. */
+export interface PendingExpectation {
+  readonly kind: string;
+  readonly name: string;
+  readonly waitingFor: string;
+}
+
+interface Pending extends PendingExpectation {
   readonly satisfied: () => boolean;
 }
 
@@ -21,8 +26,9 @@ export class Expectations {
     const version = written.metadata.resourceVersion;
     if (version === undefined) return;
     this.#add(owner, {
-      store,
-      describe: `${written.kind ?? "object"} ${keyOf(written)} at version ${version}`,
+      kind: written.kind ?? "",
+      name: written.metadata.name,
+      waitingFor: `version ${version}`,
       satisfied: () => {
         const seen = store.get(keyOf(written));
         return seen?.metadata.resourceVersion === version || store.hasSeen(version);
@@ -34,8 +40,9 @@ export class Expectations {
   expectDelete(owner: string, store: AnyStore, deleted: KubernetesObject): void {
     const { uid } = deleted.metadata;
     this.#add(owner, {
-      store,
-      describe: `${deleted.kind ?? "object"} ${keyOf(deleted)} deleted`,
+      kind: deleted.kind ?? "",
+      name: deleted.metadata.name,
+      waitingFor: "the deletion",
       satisfied: () => {
         const seen = store.get(keyOf(deleted));
         return seen === undefined || seen.metadata.uid !== uid || seen.metadata.deletionTimestamp !== undefined;
@@ -44,11 +51,11 @@ export class Expectations {
   }
 
   /** What the caches do not show yet of the actions for this owner; empty when they are fresh enough to act on. */
-  pending(owner: string): readonly string[] {
+  pending(owner: string): readonly PendingExpectation[] {
     const left = (this.#pending.get(owner) ?? []).filter((item) => !item.satisfied());
     if (left.length === 0) this.#pending.delete(owner);
     else this.#pending.set(owner, left);
-    return left.map((item) => item.describe);
+    return left.map(({ kind, name, waitingFor }) => ({ kind, name, waitingFor }));
   }
 
   forget(owner: string): void {

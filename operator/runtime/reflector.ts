@@ -94,11 +94,11 @@ export class Reflector<T extends KubernetesObject> {
   }
 
   async #list(): Promise<void> {
-    const { items, resourceVersion } = await this.#client.list<T>(this.#options.type, this.#options.namespace, {
+    const { items, resourceVersion } = await this.#client.list(this.#options.type, this.#options.namespace, {
       labelSelector: this.#options.labelSelector,
       signal: this.#abort.signal,
     });
-    this.#store.replace(items, resourceVersion);
+    this.#store.replace(items as readonly T[], resourceVersion);
     this.#hasSynced = true;
     this.#synced.resolve(undefined);
     this.#log.debug({ objects: items.length, resourceVersion }, "Listed");
@@ -110,7 +110,7 @@ export class Reflector<T extends KubernetesObject> {
     const timeoutSeconds = Math.ceil(minSeconds * (1 + Math.random()));
     const idleMs = timeoutSeconds * 1000 + (this.#options.idleGraceMs ?? 30_000);
     const startedMs = performance.now();
-    const events = await this.#client.watch<T>(this.#options.type, this.#options.namespace, {
+    const events = await this.#client.watch(this.#options.type, this.#options.namespace, {
       labelSelector: this.#options.labelSelector,
       resourceVersion: this.#store.resourceVersion,
       timeoutSeconds,
@@ -124,10 +124,10 @@ export class Reflector<T extends KubernetesObject> {
       switch (event.type) {
         case "ADDED":
         case "MODIFIED":
-          this.#store.upsert(event.object);
+          this.#store.upsert(event.object as T);
           break;
         case "DELETED":
-          this.#store.delete(event.object);
+          this.#store.delete(event.object as T);
           break;
         case "BOOKMARK":
           this.#store.bookmark(event.object.metadata.resourceVersion ?? this.#store.resourceVersion);

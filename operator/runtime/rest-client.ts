@@ -116,39 +116,43 @@ export class RestClient {
     namespace: string | undefined,
     options: ListOptions = {},
     continueToken = "",
-  ): Promise<KubernetesList<unknown>> {
+  ): Promise<KubernetesList<KubernetesObject>> {
     const query = new URLSearchParams({ limit: String(options.limit ?? PAGE_SIZE) });
     if (options.labelSelector !== undefined) query.set("labelSelector", options.labelSelector);
     if (options.fieldSelector !== undefined) query.set("fieldSelector", options.fieldSelector);
     if (continueToken !== "") query.set("continue", continueToken);
     else if (options.resourceVersion !== undefined) query.set("resourceVersion", options.resourceVersion);
-    return this.#json<KubernetesList<unknown>>("GET", `${pathOf(type, namespace)}?${query.toString()}`, options);
+    return this.#json<KubernetesList<KubernetesObject>>(
+      "GET",
+      `${pathOf(type, namespace)}?${query.toString()}`,
+      options,
+    );
   }
 
   /** All pages. @returns the objects and the resource version to watch from */
-  async list<T extends KubernetesObject>(
+  async list(
     type: ResourceType,
     namespace: string | undefined,
     options: ListOptions = {},
-  ): Promise<{ readonly items: readonly T[]; readonly resourceVersion: string }> {
-    const items: T[] = [];
+  ): Promise<{ readonly items: readonly KubernetesObject[]; readonly resourceVersion: string }> {
+    const items: KubernetesObject[] = [];
     let continueToken = "";
     for (;;) {
       const page = await this.listPage(type, namespace, options, continueToken);
       // Items of a list carry neither field, which would make them unlike the same object from a get or a watch.
       const identity = { apiVersion: apiVersionOf(type), kind: type.kind };
-      for (const item of page.items ?? []) items.push({ ...identity, ...(item as T) });
+      for (const item of page.items ?? []) items.push({ ...identity, ...item });
       continueToken = page.metadata.continue ?? "";
       if (continueToken === "") return { items, resourceVersion: page.metadata.resourceVersion ?? "" };
     }
   }
 
   /** Opens a watch; the promise resolves when the server has accepted it. */
-  async watch<T extends KubernetesObject>(
+  async watch(
     type: ResourceType,
     namespace: string | undefined,
     options: WatchOptions,
-  ): Promise<AsyncGenerator<WatchEvent<T>, void, undefined>> {
+  ): Promise<AsyncGenerator<WatchEvent, void, undefined>> {
     const query = new URLSearchParams({
       watch: "true",
       allowWatchBookmarks: "true",
@@ -171,7 +175,7 @@ export class RestClient {
       });
       this.#options.onRequest?.("WATCH", String(response.statusCode));
       if (response.statusCode !== 200) throw this.#failure(response.statusCode ?? 0, await readAnswer(response));
-      return readWatchEvents<T>(response, options.patience);
+      return readWatchEvents(response, options.patience);
     } finally {
       clearTimeout(timer);
     }

@@ -3,9 +3,9 @@ import { StringDecoder } from "node:string_decoder";
 import { apiErrorFrom } from "./api-error.ts";
 import { type KubernetesObject } from "./kubernetes-object.ts";
 
-export interface WatchEvent<T extends KubernetesObject> {
+export interface WatchEvent {
   readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
-  readonly object: T;
+  readonly object: KubernetesObject;
 }
 
 /** One event holds one object, which the API server limits to about 3 MiB. */
@@ -24,10 +24,10 @@ export interface WatchPatience {
  *
  * @throws ApiError for an ERROR event, Error when the connection breaks, falls silent or carries no JSON
  */
-export async function* readWatchEvents<T extends KubernetesObject>(
+export async function* readWatchEvents(
   response: IncomingMessage,
   patience: WatchPatience,
-): AsyncGenerator<WatchEvent<T>, void, undefined> {
+): AsyncGenerator<WatchEvent, void, undefined> {
   const decoder = new StringDecoder("utf8");
   let pending = "";
   let silenceMs = patience.idleMs;
@@ -42,7 +42,7 @@ export async function* readWatchEvents<T extends KubernetesObject>(
         const line = pending.slice(0, newline);
         pending = pending.slice(newline + 1);
         if (line.trim() !== "") {
-          const event = parseEvent<T>(line);
+          const event = parseEvent(line);
           if (event.type === "BOOKMARK" && silenceMs > patience.bookmarkMs) {
             silenceMs = patience.bookmarkMs;
             clearTimeout(watchdog);
@@ -60,14 +60,14 @@ export async function* readWatchEvents<T extends KubernetesObject>(
   }
 }
 
-function parseEvent<T extends KubernetesObject>(line: string): WatchEvent<T> {
-  const event = JSON.parse(line) as { readonly type: string; readonly object: T };
+function parseEvent(line: string): WatchEvent {
+  const event = JSON.parse(line) as { readonly type: string; readonly object: KubernetesObject };
   switch (event.type) {
     case "ADDED":
     case "MODIFIED":
     case "DELETED":
     case "BOOKMARK":
-      return event as WatchEvent<T>;
+      return event as WatchEvent;
     case "ERROR":
       throw apiErrorFrom(0, event.object);
     default:
