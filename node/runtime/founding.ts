@@ -39,7 +39,8 @@ export class FoundingWait {
   }
 
   #round(): void {
-    const { environment, transport, initialCluster, initialClusterState, name, logger } = this.#member.options;
+    const { environment, initialCluster, initialClusterState, name, logger } = this.#member.options;
+    const { transport } = this.#member;
     if (this.#stopped) return;
     const others = initialCluster.filter((peer) => peer.name !== name);
     if (initialCluster.length === 0) return;

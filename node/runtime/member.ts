@@ -6,13 +6,15 @@ import { RaftCore } from "../raft/core.ts";
 import { type MemberId, NONE, type SnapshotMeta } from "../raft/types.ts";
 import { type CheckpointFactory } from "../storage/checkpoint-store.ts";
 import { type LogIdentity, type LogStore, type OpenedLog, type RecoveredLog } from "../storage/log-store.ts";
-import { type ProbeAnswer, type Transport, type TransportHandler } from "../transport/transport.ts";
+import { type ProbeAnswer, type Transport, type TransportHandler, type TransportIdentity } from "../transport/transport.ts";
+import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
 import { writeFrozen } from "./checkpointer.ts";
 import { type CheckpointSlot, CheckpointSlots } from "./checkpoint-slots.ts";
 import { membersConfiguration } from "./configuration.ts";
 import { type Environment, type RuntimeLogger } from "./environment.ts";
 import { FoundingDriver, FoundingWait } from "./founding.ts";
 import { Publisher } from "./publisher.ts";
+import { QuotaGuard } from "./quota-guard.ts";
 import { GROUP_ID, Replica, type ReplicaOptions } from "./replica.ts";
 
 /** A name and its peer URLs, of `--initial-cluster`. */
@@ -30,7 +32,8 @@ export interface MemberOptions {
   /** Moves log and checkpoints of a damaged member out of the way (`damaged-<time>`), and says where. */
   readonly setAside: () => string;
   readonly checkpoints: CheckpointFactory;
-  readonly transport: Transport;
+  /** Made once the member knows its id. */
+  readonly transport: (identity: TransportIdentity) => Transport;
   readonly name: string;
   readonly peerUrls: readonly string[];
   readonly clientUrls: readonly string[];
@@ -41,6 +44,7 @@ export interface MemberOptions {
   /** `new`: the first of the list founds the cluster. `existing`: wait to be added. */
   readonly initialClusterState: "new" | "existing";
   readonly machine: MachineOptions;
+  readonly autoCompaction: AutoCompactionPolicy;
   readonly core: Partial<Pick<CoreOptions, "electionTimeoutTicks" | "heartbeatTicks">>;
   readonly replica?: Pick<ReplicaOptions, "checkpointEntries" | "checkpointLogBytes">;
   /** This member must not go on. Called once. */
@@ -65,12 +69,13 @@ export class Member {
   readonly #options: MemberOptions;
   readonly slots: CheckpointSlots;
   #log: LogStore | undefined;
+  #transport: Transport | undefined;
   #identity: LogIdentity;
   #replica: Replica | undefined;
   #state: MemberState = "waiting";
   #wait: FoundingWait | undefined;
-  #driver: FoundingDriver | undefined;
-  #publisher: Publisher | undefined;
+  /** Work beside the replica, each with its own timer. */
+  #attendants: readonly { stop(): void }[] = [];
   /** The cluster that is adopting this member while its identity is being written. */
   #adopting = "";
   #closed = false;
@@ -96,6 +101,11 @@ export class Member {
 
   get replica(): Replica | undefined {
     return this.#replica;
+  }
+
+  get transport(): Transport {
+    this.#transport ??= this.#options.transport(this.#transportIdentity());
+    return this.#transport;
   }
 
   get closed(): boolean {
@@ -193,14 +203,14 @@ export class Member {
     }
     this.#closed = true;
     this.#wait?.stop();
-    this.#driver?.stop();
-    this.#publisher?.stop();
-    this.#replica?.stop();
-    this.#options.transport.close(() => {
-      const closeSlots = (): void => this.slots.close(done);
+    this.#stopReplica();
+    const closeSlots = (): void => this.slots.close(done);
+    const closeLog = (): void => {
       if (this.#log === undefined) closeSlots();
       else this.#log.close(closeSlots);
-    });
+    };
+    if (this.#transport === undefined) closeLog();
+    else this.#transport.close(closeLog);
   }
 
   #openEmpty(done: (error: Error | undefined) => void): void {
@@ -235,7 +245,7 @@ export class Member {
             machine,
             false,
           );
-          this.#options.transport.setIdentity(this.#transportIdentity());
+          this.transport.setIdentity(this.#transportIdentity());
           done(undefined);
         });
       },
@@ -268,7 +278,7 @@ export class Member {
         new Machine(this.#options.machine),
         false,
       );
-      this.#options.transport.setIdentity(this.#transportIdentity());
+      this.transport.setIdentity(this.#transportIdentity());
     });
     return true;
   }
@@ -340,7 +350,8 @@ export class Member {
   }
 
   #startReplica(recovered: CoreOptions["recovered"], machine: Machine, machineMissing: boolean): void {
-    const { environment, logger, transport, core, name } = this.#options;
+    const { environment, logger, core, name } = this.#options;
+    const { transport } = this;
     const replica = new Replica({
       environment,
       logger,
@@ -366,8 +377,12 @@ export class Member {
     this.#wait?.stop();
     this.#replica = replica;
     this.#state = "running";
-    this.#driver = new FoundingDriver(replica);
-    this.#publisher = new Publisher(replica, this.#options);
+    this.#attendants = [
+      new FoundingDriver(replica),
+      new Publisher(replica, this.#options),
+      new AutoCompaction(replica, this.#options.autoCompaction),
+      new QuotaGuard(replica),
+    ];
     replica.start();
     for (const callback of this.#whenReplica) callback(replica);
     this.#whenReplica.clear();
@@ -383,8 +398,7 @@ export class Member {
       members: () => this.#probeMembers(),
       isRemoved: (id) => this.#replica?.machine.isRemoved(id) ?? false,
     };
-    this.#options.transport.setIdentity(this.#transportIdentity());
-    this.#options.transport.start(handler, (error) => {
+    this.transport.start(handler, (error) => {
       if (error === undefined && this.#replica === undefined && !this.#closed) {
         this.#wait = new FoundingWait(this);
         this.#wait.start();
@@ -400,7 +414,7 @@ export class Member {
     return [...machine.members().map(({ id, name, joined }) => ({ id, name, joined })), ...awaited];
   }
 
-  #transportIdentity(): Parameters<Transport["setIdentity"]>[0] {
+  #transportIdentity(): TransportIdentity {
     const { token, initialCluster } = this.#options;
     return { ...this.#identity, token, initialCluster: foundingList(initialCluster) };
   }
@@ -413,14 +427,19 @@ export class Member {
   #removed(): void {
     if (this.#state === "removed" || this.#closed) return;
     this.#state = "removed";
-    this.#replica?.stop();
+    this.#stopReplica();
     this.#options.onFatal(new ConcordError("CONCORD_MEMBER_REMOVED"));
   }
 
   #fail(error: Error): void {
     if (this.#state === "failed" || this.#closed) return;
     this.#state = "failed";
-    this.#replica?.stop();
+    this.#stopReplica();
     this.#options.onFatal(error);
+  }
+
+  #stopReplica(): void {
+    for (const attendant of this.#attendants) attendant.stop();
+    this.#replica?.stop();
   }
 }

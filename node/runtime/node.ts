@@ -164,6 +164,26 @@ export class ConcordNode implements NodeApi {
     }
   }
 
+  /**
+   * Prepares the end of this member: hands leadership to another voter, then waits until what is in flight has its
+   * answer. Takes at most `timeoutMs`; whoever comes later still gets one of the three outcomes.
+   */
+  async handOver(timeoutMs: number): Promise<void> {
+    const { replica } = this.#member;
+    if (replica === undefined) return;
+    const { environment } = replica;
+    const deadline = environment.now() + timeoutMs;
+    const voters = replica.core.status().configuration.voters.length;
+    if (replica.status.role === "leader" && voters > 1) {
+      await this.transfer("", { timeoutMs }).catch((error: unknown) => {
+        replica.logger.warn("Leadership was not handed over", { error: String(error) });
+      });
+    }
+    while (replica.unresolved > 0 && environment.now() < deadline) {
+      await new Promise<void>((resolve) => environment.timer(5, resolve));
+    }
+  }
+
   async ready(options: RequestOptions = {}): Promise<void> {
     const { environment } = this.#member.options;
     const deadline = environment.now() + (options.timeoutMs ?? TIMEOUT_MS);

@@ -147,7 +147,12 @@ export class Replica {
     return this.#clock !== undefined;
   }
 
-  /** A command is half applied; the machine cannot be frozen. */
+  /** Requests that have no answer yet. */
+  get unresolved(): number {
+    return this.proposals.unresolved + this.reads.unresolved;
+  }
+
+  /** No command is half applied: the machine can be frozen. */
   get betweenEntries(): boolean {
     return !this.#applyQueue.inEntry;
   }

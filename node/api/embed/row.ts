@@ -1,0 +1,42 @@
+import { type KeyValue } from "../../machine/commands.ts";
+
+const decoder = new TextDecoder();
+
+/** One key with its value, as a program sees it. Copies: they stay as they are. */
+export class Row {
+  readonly keyBytes: Uint8Array;
+  readonly value: Uint8Array;
+  /** Revision that created the key, after its last deletion. */
+  readonly createRevision: number;
+  /** Revision of the last change. */
+  readonly modRevision: number;
+  /** Changes since the creation, which is 1. */
+  readonly version: number;
+
+  constructor(row: KeyValue) {
+    this.keyBytes = row.key.slice();
+    this.value = row.value.slice();
+    this.createRevision = row.createRevision;
+    this.modRevision = row.modRevision;
+    this.version = row.version;
+  }
+
+  /** The key as text. Keys that are not UTF-8 show replacement characters; use `keyBytes` for those. */
+  get key(): string {
+    return decoder.decode(this.keyBytes);
+  }
+
+  /** The value as UTF-8 text. */
+  text(): string {
+    return decoder.decode(this.value);
+  }
+
+  /**
+   * The value parsed as JSON.
+   *
+   * @throws SyntaxError when it is not JSON.
+   */
+  json(): unknown {
+    return JSON.parse(this.text());
+  }
+}

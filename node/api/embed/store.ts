@@ -1,0 +1,267 @@
+import { ConcordError } from "../../client/errors.ts";
+import { type Compare, type Operation, type RangeOperation, type Reply } from "../../machine/commands.ts";
+import { type NodeApi, type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
+import { type Principal } from "../../service/principal.ts";
+import { answerOf } from "../../service/refusals.ts";
+import { type Services } from "../../service/services.ts";
+import { Row } from "./row.ts";
+
+export type { RequestOptions };
+
+/** Text is taken as UTF-8. */
+export type Bytes = string | Uint8Array;
+
+/** Which keys: one, all with a prefix, or from `from` up to, without, `to`. */
+export type Selection =
+  { readonly key: Bytes } | { readonly prefix: Bytes } | { readonly from: Bytes; readonly to: Bytes };
+
+export interface ListOptions extends RequestOptions {
+  /** Most rows to return; 0 for all. @default 0 */
+  readonly limit?: number;
+  /** Read as of this revision; 0 for now. @default 0 */
+  readonly revision?: number;
+}
+
+export interface Change {
+  readonly type: "put" | "delete";
+  readonly key: string;
+  readonly keyBytes: Uint8Array;
+  /** Undefined for a delete. */
+  readonly value: Row | undefined;
+  /** What the key held before, where asked for and not compacted. */
+  readonly previous: Row | undefined;
+  readonly revision: number;
+}
+
+/** Conditions and operations that happen together or not at all. */
+export interface Transaction {
+  readonly if?: readonly Compare[];
+  readonly then?: readonly Operation[];
+  readonly else?: readonly Operation[];
+}
+
+/** The program that holds the store may do everything: it could read the disk too. */
+const OWNER: Principal = { kind: "admin", name: "embedding program" };
+const EMPTY = new Uint8Array(0);
+const ZERO = new Uint8Array([0]);
+const encoder = new TextEncoder();
+const bytes = (value: Bytes): Uint8Array => (typeof value === "string" ? encoder.encode(value) : value);
+
+/** Builders for the operations and conditions of `txn`. */
+export const op = {
+  put: (key: Bytes, value: Bytes): Operation => ({
+    type: "put",
+    key: bytes(key),
+    value: bytes(value),
+    lease: 0n,
+    previous: false,
+    ignoreValue: false,
+    ignoreLease: false,
+  }),
+  get: (selection: Selection, options: ListOptions = {}): RangeOperation => rangeOperation(selection, options),
+  delete: (selection: Selection): Operation => ({ type: "delete", ...keyRange(selection), previous: false }),
+} as const;
+
+export const when = {
+  /** The key is not there. */
+  missing: (key: Bytes): Compare => ({ ...one(key), target: "create", result: "equal", operand: 0 }),
+  /** The key is there. */
+  exists: (key: Bytes): Compare => ({ ...one(key), target: "create", result: "greater", operand: 0 }),
+  /** The key was last changed at this revision. */
+  modRevision: (key: Bytes, revision: number): Compare => ({
+    ...one(key),
+    target: "mod",
+    result: "equal",
+    operand: revision,
+  }),
+  value: (key: Bytes, value: Bytes): Compare => ({
+    ...one(key),
+    target: "value",
+    result: "equal",
+    operand: bytes(value),
+  }),
+} as const;
+
+/** A member of a Concord cluster inside this program. */
+export class Store implements AsyncDisposable {
+  readonly #node: NodeApi;
+  readonly #services: Services;
+  readonly #close: () => Promise<void>;
+
+  protected constructor(node: NodeApi, services: Services, close: () => Promise<void>) {
+    this.#node = node;
+    this.#services = services;
+    this.#close = close;
+  }
+
+  /**
+   * Reads one key from this member's memory, at once and without a quorum: what it returns was true, and may be old.
+   *
+   * @throws ConcordError for a key that is empty or too long, or a revision that is compacted or in the future.
+   */
+  get(key: Bytes, options: { readonly revision?: number } = {}): Row | undefined {
+    const result = this.#node.getLocal(bytes(key), options.revision);
+    if (result.ok && result.reply.type === "range") {
+      const row = result.reply.rows[0];
+      return row === undefined ? undefined : new Row(row);
+    }
+    return rowsOf(answerOf(result, "range").reply)[0];
+  }
+
+  /** Reads one key linearizably: every write that was acknowledged before this call is seen. */
+  async read(key: Bytes, options: RequestOptions = {}): Promise<Row | undefined> {
+    return (await this.list({ key }, options))[0];
+  }
+
+  /** Reads many keys linearizably, in the order of their bytes. */
+  async list(selection: Selection, options: ListOptions = {}): Promise<Row[]> {
+    const operation = rangeOperation(selection, options);
+    return rowsOf((await this.#services.kv.range(OWNER, operation, "strong", options)).reply);
+  }
+
+  /** Writes one key. Resolves when a majority has it on disk. */
+  async put(key: Bytes, value: Bytes, options: RequestOptions = {}): Promise<{ readonly revision: number }> {
+    const operation = op.put(key, value);
+    if (operation.type !== "put") throw new ConcordError("CONCORD_INTERNAL");
+    const { revision } = await this.#services.kv.put(OWNER, operation, options);
+    return { revision };
+  }
+
+  /** Deletes one key, or all keys of a selection, in one revision. */
+  async delete(
+    what: Bytes | Selection,
+    options: RequestOptions = {},
+  ): Promise<{ readonly revision: number; readonly deleted: number }> {
+    const selection = typeof what === "string" || what instanceof Uint8Array ? { key: what } : what;
+    const operation = { type: "delete", ...keyRange(selection), previous: false } as const;
+    const { revision, reply } = await this.#services.kv.delete(OWNER, operation, options);
+    return { revision, deleted: reply.deleted };
+  }
+
+  /** Runs `then` when all conditions hold, else `else`; see `op` and `when`. */
+  async txn(
+    transaction: Transaction,
+    options: RequestOptions = {},
+  ): Promise<{ readonly succeeded: boolean; readonly revision: number; readonly replies: readonly Reply[] }> {
+    const operation = {
+      type: "txn",
+      compares: transaction.if ?? [],
+      success: transaction.then ?? [],
+      failure: transaction.else ?? [],
+    } as const;
+    const { revision, reply } = await this.#services.kv.txn(OWNER, operation, "strong", options);
+    return { revision, succeeded: reply.succeeded, replies: reply.replies };
+  }
+
+  /**
+   * Changes of a selection, in order, without a gap; from `fromRevision` on, or from now. The watch begins before this
+   * call returns.
+   *
+   * @throws ConcordError `CONCORD_COMPACTED` from the iteration when compaction overtakes it: list again and go on there.
+   */
+  watch(
+    selection: Selection,
+    options: { readonly fromRevision?: number; readonly previous?: boolean; readonly signal?: AbortSignal } = {},
+  ): AsyncIterableIterator<Change> {
+    const watch = this.#services.watch.open(OWNER, {
+      ...keyRange(selection),
+      startRevision: options.fromRevision ?? 0,
+      previous: options.previous ?? false,
+      filterPut: false,
+      filterDelete: false,
+    });
+    options.signal?.addEventListener("abort", () => watch.cancel(), { once: true });
+    return changes(watch);
+  }
+
+  /** Forgets history before `revision`; reads below it fail from then on. */
+  async compact(revision: number, options: RequestOptions = {}): Promise<void> {
+    await this.#services.kv.compact(OWNER, revision, options);
+  }
+
+  status(): NodeInfo {
+    return this.#node.info();
+  }
+
+  /** Changes of the membership, as the admin door makes them. */
+  get admin(): Pick<NodeApi, "addLearner" | "promote" | "remove" | "transfer" | "grant"> {
+    return this.#node;
+  }
+
+  /** Hands leadership over when this member leads, finishes what is in flight, and gives the data directory back. */
+  async close(): Promise<void> {
+    await this.#close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+async function* changes(watch: ReturnType<NodeApi["watch"]>): AsyncIterableIterator<Change> {
+  try {
+    for (let batch = await watch.next(); batch !== undefined; batch = await watch.next()) {
+      for (const { event, previous } of batch.events) {
+        const row = new Row(event.row);
+        yield {
+          type: event.type,
+          key: row.key,
+          keyBytes: row.keyBytes,
+          value: event.type === "put" ? row : undefined,
+          previous: previous === undefined ? undefined : new Row(previous),
+          revision: row.modRevision,
+        };
+      }
+    }
+    if (watch.end?.reason === "compacted")
+      throw new ConcordError("CONCORD_COMPACTED", undefined, {
+        details: { compactRevision: watch.end.compactRevision },
+      });
+  } finally {
+    watch.cancel();
+  }
+}
+
+function rowsOf(reply: Reply): Row[] {
+  return reply.type === "range" ? reply.rows.map((row) => new Row(row)) : [];
+}
+
+function one(key: Bytes): { key: Uint8Array; rangeEnd: Uint8Array } {
+  return { key: bytes(key), rangeEnd: EMPTY };
+}
+
+function keyRange(selection: Selection): { key: Uint8Array; rangeEnd: Uint8Array } {
+  if ("key" in selection) return one(selection.key);
+  if ("from" in selection) return { key: bytes(selection.from), rangeEnd: bytes(selection.to) };
+  const prefix = bytes(selection.prefix);
+  return prefix.length === 0 ? { key: ZERO, rangeEnd: ZERO } : { key: prefix, rangeEnd: prefixEnd(prefix) };
+}
+
+/** The first key behind all keys with this prefix; "to the end" for a prefix of 0xff bytes. */
+function prefixEnd(prefix: Uint8Array): Uint8Array {
+  for (let at = prefix.length - 1; at >= 0; at -= 1) {
+    const byte = prefix[at] ?? 0xff;
+    if (byte === 0xff) continue;
+    const end = prefix.slice(0, at + 1);
+    end[at] = byte + 1;
+    return end;
+  }
+  return ZERO;
+}
+
+function rangeOperation(selection: Selection, options: ListOptions): RangeOperation {
+  return {
+    type: "range",
+    ...keyRange(selection),
+    limit: options.limit ?? 0,
+    revision: options.revision ?? 0,
+    sortTarget: "key",
+    sortOrder: "none",
+    keysOnly: false,
+    countOnly: false,
+    minModRevision: 0,
+    maxModRevision: 0,
+    minCreateRevision: 0,
+    maxCreateRevision: 0,
+  };
+}

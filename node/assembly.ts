@@ -1,0 +1,146 @@
+import { join } from "node:path";
+import { readdirSync, renameSync, mkdirSync } from "node:fs";
+import { ConcordError } from "./client/errors.ts";
+import { type AutoCompaction } from "./config/configuration.ts";
+import { type MachineLimits } from "./machine/machine.ts";
+import { type Environment, type RuntimeLogger } from "./runtime/environment.ts";
+import { type FoundingPeer, Member, foundingList, type MemberOptions } from "./runtime/member.ts";
+import { ConcordNode } from "./runtime/node.ts";
+import { GROUP_ID, TICK_MS } from "./runtime/replica.ts";
+import { systemEnvironment } from "./runtime/system-environment.ts";
+import { type CheckpointFactory } from "./storage/checkpoint-store.ts";
+import { openDataDirectory } from "./storage/data-directory.ts";
+import { MemoryCheckpoints } from "./storage/memory/checkpoint-store.ts";
+import { createMemoryLog } from "./storage/memory/log-store.ts";
+import { LevelCheckpoints } from "./storage/level/checkpoint-store.ts";
+import { nodeDisk } from "./storage/node-disk.ts";
+import { createLog, openLog } from "./storage/wal/wal.ts";
+import { TcpTransport, type TcpTransportOptions } from "./transport/tcp/transport.ts";
+import { type Transport } from "./transport/transport.ts";
+
+/** Everything that makes a member, from a configuration or from an embedding program's options. */
+export interface AssemblyOptions {
+  readonly name: string;
+  /** Undefined: in memory, for tests and scratch stores. */
+  readonly dataDir: string | undefined;
+  readonly listenPeerUrls: readonly string[];
+  readonly advertisePeerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  readonly initialCluster: readonly FoundingPeer[];
+  readonly initialClusterState: "new" | "existing";
+  readonly token: string;
+  readonly clusterUid: string;
+  readonly heartbeatMs: number;
+  readonly electionTimeoutMs: number;
+  readonly quotaBytes: number;
+  readonly limits: MachineLimits;
+  readonly autoCompaction: AutoCompaction;
+  readonly peerTls: TcpTransportOptions["tls"];
+  readonly logger: RuntimeLogger;
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface Assembled {
+  readonly member: Member;
+  readonly node: ConcordNode;
+  /** Stops the loop and gives the data directory back. */
+  close(): Promise<void>;
+}
+
+/** Puts a member together and opens it. It may still be waiting for its cluster then: see `ConcordNode.ready`. */
+export async function openMember(options: AssemblyOptions): Promise<Assembled> {
+  const storage = options.dataDir === undefined ? memoryStorage() : await diskStorage(options.dataDir, options.logger);
+  const member = new Member({
+    environment: systemEnvironment,
+    logger: options.logger,
+    openLog: storage.openLog,
+    createLog: storage.createLog,
+    setAside: storage.setAside,
+    checkpoints: storage.checkpoints,
+    transport: (identity) => transportOf(options, identity),
+    name: options.name,
+    peerUrls: options.advertisePeerUrls,
+    clientUrls: options.clientUrls,
+    token: options.token,
+    clusterUid: options.clusterUid,
+    initialCluster: options.initialCluster,
+    initialClusterState: options.initialClusterState,
+    machine: { limits: options.limits, quotaBytes: options.quotaBytes },
+    autoCompaction: options.autoCompaction,
+    core: {
+      electionTimeoutTicks: Math.max(1, Math.round(options.electionTimeoutMs / TICK_MS)),
+      heartbeatTicks: Math.max(1, Math.round(options.heartbeatMs / TICK_MS)),
+    },
+    onFatal: options.onFatal,
+  });
+  const close = async (): Promise<void> => {
+    await new Promise<void>((resolve) => member.close(resolve));
+    storage.close();
+  };
+  try {
+    await new Promise<void>((resolve, reject) => {
+      member.open((error) => {
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { member, node: new ConcordNode(member), close };
+}
+
+/** A member alone in memory or without peers needs no socket; the transport then has no address. */
+function transportOf(options: AssemblyOptions, identity: Parameters<MemberOptions["transport"]>[0]): Transport {
+  return new TcpTransport({
+    listenUrls: options.listenPeerUrls,
+    identity,
+    logger: options.logger,
+    ...(options.peerTls === undefined ? {} : { tls: options.peerTls }),
+  });
+}
+
+interface Storage extends Pick<MemberOptions, "openLog" | "createLog" | "setAside"> {
+  readonly checkpoints: CheckpointFactory;
+  close(): void;
+}
+
+async function diskStorage(dataDir: string, logger: RuntimeLogger): Promise<Storage> {
+  const directory = await openDataDirectory(dataDir);
+  for (const warning of directory.warnings) logger.warn("The data directory was repaired", { warning });
+  const logDirectory = join(directory.path, "log");
+  const checkpoints = new LevelCheckpoints(directory.path);
+  return {
+    openLog: () => openLog(nodeDisk, logDirectory, { groupId: GROUP_ID }),
+    createLog: (identity) => createLog(nodeDisk, logDirectory, identity, { groupId: GROUP_ID }),
+    setAside: () => setAside(directory.path, systemEnvironment),
+    checkpoints,
+    close: () => directory.close(),
+  };
+}
+
+function memoryStorage(): Storage {
+  const checkpoints = new MemoryCheckpoints((run) => setImmediate(run));
+  return {
+    openLog: () => ({ type: "empty" }),
+    createLog: (identity) => createMemoryLog(identity),
+    setAside: () => {
+      throw new ConcordError("CONCORD_INTERNAL", "A store in memory has nothing to set aside");
+    },
+    checkpoints: checkpoints.factory(),
+    close: () => undefined,
+  };
+}
+
+/** Moves log and checkpoints of a damaged member into `damaged-<time>`, for people to look at. */
+function setAside(dataDir: string, environment: Environment): string {
+  const target = join(dataDir, `damaged-${new Date(environment.wallTime()).toISOString().replaceAll(":", "-")}`);
+  mkdirSync(target, { mode: 0o700 });
+  for (const name of readdirSync(dataDir)) {
+    if (name === "log" || name.startsWith("checkpoint-")) renameSync(join(dataDir, name), join(target, name));
+  }
+  return target;
+}
+
+export { foundingList };

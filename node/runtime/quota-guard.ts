@@ -1,0 +1,43 @@
+import { type Replica } from "./replica.ts";
+
+const PERIOD_MS = 200;
+const TIMEOUT_MS = 5_000;
+
+/**
+ * Raises the NOSPACE alarm through the log when this member's machine holds more than its quota. From then on writes are
+ * refused everywhere; reads, deletes and compaction go on. The alarm is lowered by people, as in etcd.
+ */
+export class QuotaGuard {
+  readonly #replica: Replica;
+  #cancel: () => void = () => undefined;
+  #raising = false;
+
+  constructor(replica: Replica) {
+    this.#replica = replica;
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+
+  #schedule(): void {
+    this.#cancel = this.#replica.environment.timer(PERIOD_MS, () => {
+      if (this.#replica.stopped) return;
+      this.#look();
+      this.#schedule();
+    });
+  }
+
+  #look(): void {
+    const { machine, memberId, logger } = this.#replica;
+    const raised = machine.alarms.some(({ member, alarm }) => member === memberId && alarm === "noSpace");
+    if (!machine.overQuota || raised || this.#raising) return;
+    this.#raising = true;
+    const command = { type: "alarm", action: "set", alarm: "noSpace", member: memberId } as const;
+    this.#replica.propose(command, TIMEOUT_MS, (result) => {
+      this.#raising = false;
+      if (result.ok && result.value.ok) logger.error("The quota is exceeded; writes are refused (NOSPACE)", {});
+    });
+  }
+}
