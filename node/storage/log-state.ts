@@ -33,7 +33,11 @@ export class LogState {
 
   /** @throws InvariantError when the group cannot follow what is there: nobody may rely on what it would do */
   check(group: LogGroup): void {
-    const { hardState, checkpoint, entries = [], resetLog = false } = group;
+    const { identity, hardState, checkpoint, entries = [], resetLog = false } = group;
+    if (identity !== undefined) {
+      const fault = identityFault(this.identity, identity);
+      invariant(fault === undefined, () => fault ?? "");
+    }
     if (hardState !== undefined) {
       const { term, vote } = this.hardState;
       invariant(hardState.term >= term, "The term of a log never goes back");
@@ -53,6 +57,7 @@ export class LogState {
   }
 
   apply(group: LogGroup): void {
+    if (group.identity !== undefined) this.identity = group.identity;
     if (group.hardState !== undefined) this.hardState = group.hardState;
     if (group.checkpoint !== undefined) this.setCheckpoint(group.checkpoint, group.resetLog === true);
     this.addEntries(group.entries ?? []);

@@ -48,6 +48,8 @@ export type OpenedLog =
 
 /** One group of the log: it is durable whole or not at all. */
 export interface LogGroup {
+  /** A waiting member learns its cluster id, once. Group id and member id never change. */
+  readonly identity?: LogIdentity | undefined;
   readonly hardState?: HardState | undefined;
   /** Contiguous. When the first index is not behind the log's end, the log is cut there. */
   readonly entries?: readonly Entry[] | undefined;

@@ -97,6 +97,7 @@ export class WriteAheadLog implements LogStore {
       refuse(done, this.#failure);
       return;
     }
+    if (group.identity !== undefined) checkName(group.identity);
     this.#accepted.check(group);
     const units = this.#units(group, done);
     this.#accepted.apply(group);
@@ -142,7 +143,8 @@ export class WriteAheadLog implements LogStore {
   /** Cuts an append into units that fit a group. Only what is larger than a group is cut, between entries. */
   #units(group: LogGroup, done: Done): Unit[] {
     const head: LogRecord[] = [];
-    const { hardState, checkpoint, entries = [], resetLog = false } = group;
+    const { identity, hardState, checkpoint, entries = [], resetLog = false } = group;
+    if (identity !== undefined) head.push({ type: "identity", identity });
     if (hardState !== undefined) head.push({ type: "hardState", hardState });
     if (checkpoint !== undefined) head.push({ type: "checkpoint", checkpoint, reset: resetLog });
     const pieces: Entry[][] = [[]];
