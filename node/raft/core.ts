@@ -47,6 +47,8 @@ export const COMMITTED_ENTRIES_MAX = 1024;
 /** Their bytes; one larger entry is handed out alone. */
 export const COMMITTED_BYTES_MAX = 8 << 20;
 
+const NOTHING: readonly never[] = [];
+
 /** A hard state on its way to the log. */
 interface PendingHardState extends HardState {
   readonly ready: number;
@@ -156,26 +158,18 @@ export class RaftCore {
     this.#flush();
     const state = this.#state;
     this.#lastReady += 1;
-    const ready: Ready = {
+    return {
       number: this.#lastReady,
       hardState: this.#takeHardState(),
       entries: state.log.takeUnhanded(this.#lastReady),
-      messages: state.messages,
-      messagesAfterPersist: state.messagesAfterPersist,
-      committed: this.#mayApply() ? state.log.takeCommitted(COMMITTED_ENTRIES_MAX, COMMITTED_BYTES_MAX) : [],
-      reads: state.reads,
-      failedReads: state.failedReads,
-      snapshotRequests: state.snapshotRequests,
-      install: state.install,
+      messages: takeList(state.messages),
+      messagesAfterPersist: takeList(state.messagesAfterPersist),
+      committed: this.#mayApply() ? state.log.takeCommitted(COMMITTED_ENTRIES_MAX, COMMITTED_BYTES_MAX) : NOTHING,
+      reads: takeList(state.reads),
+      failedReads: takeList(state.failedReads),
+      snapshotRequests: takeList(state.snapshotRequests),
+      install: takeList(state.install),
     };
-    // The reader keeps what it was given; empty lists stay ours.
-    if (ready.messages.length > 0) state.messages = [];
-    if (ready.messagesAfterPersist.length > 0) state.messagesAfterPersist = [];
-    if (ready.reads.length > 0) state.reads = [];
-    if (ready.failedReads.length > 0) state.failedReads = [];
-    if (ready.snapshotRequests.length > 0) state.snapshotRequests = [];
-    if (ready.install.length > 0) state.install = [];
-    return ready;
   }
 
   status(): Status {
@@ -365,4 +359,9 @@ export class RaftCore {
 
 function isFromLeader(message: Message): boolean {
   return message.type === "appendRequest" || message.type === "heartbeat" || message.type === "snapshotChunk";
+}
+
+// The reader keeps what it is given, so it gets a copy and never the list that the next inputs add to.
+function takeList<T>(list: T[]): readonly T[] {
+  return list.length === 0 ? NOTHING : list.splice(0);
 }

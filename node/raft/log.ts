@@ -134,7 +134,7 @@ export class RaftLog {
     this.#slots.push(entry);
     this.#lastIndex = entry.index;
     this.#lastTerm = entry.term;
-    if (entry.type === "configuration") this.#configurations.push(entry.index);
+    if (entry.type === "configuration") this.#addConfiguration(entry.index);
   }
 
   /**
@@ -316,7 +316,16 @@ export class RaftLog {
   #findConfigurations(): void {
     this.#configurations = [];
     for (let index = this.#applied + 1; index <= this.#lastIndex; index += 1) {
-      if (this.entryAt(index)?.type === "configuration") this.#configurations.push(index);
+      if (this.entryAt(index)?.type === "configuration") this.#addConfiguration(index);
     }
+  }
+
+  // A leader appends a configuration entry only when it has applied the one before. So whoever holds two knows that the
+  // first is committed. That matters after a restart, which forgets the commit index: a member that took the first for
+  // undecided would campaign in a configuration two steps old, whose majorities need not meet those of the newest.
+  #addConfiguration(index: Index): void {
+    const previous = this.#configurations.at(-1);
+    this.#configurations.push(index);
+    if (previous !== undefined) this.commitTo(previous);
   }
 }
