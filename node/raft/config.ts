@@ -31,7 +31,7 @@ export interface CoreOptions {
   readonly uncommittedEntriesMax: number;
   /** A learner is promoted only when its match stayed this close to the commit index for one election timeout. @default 1000 */
   readonly promotionLagEntries: number;
-  /** The log is whole but the machine's state is lost: votes, but asks for a snapshot and neither campaigns nor takes a transfer. @default false */
+  /** The log is whole but the machine's state is lost: votes, but asks for a snapshot and neither campaigns nor takes a transfer. Implied while `recovered.configuration` is empty. @default false */
   readonly machineMissing: boolean;
 }
 

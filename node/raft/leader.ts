@@ -10,6 +10,7 @@ import {
   maybeCommit,
   maybeStartTransfer,
   sendAllAppends,
+  switchToSnapshot,
 } from "./replication.ts";
 import { type ChunkOffer } from "./snapshot.ts";
 import { type CoreState, type Leadership } from "./state.ts";
@@ -187,7 +188,10 @@ function handleAppendResponse(
   if (message.refused) {
     // Skip on our side every index whose term is above what the follower has there.
     const hint = log.lastIndexNotAbove(message.hintIndex, message.hintTerm);
-    if (progress.maybeDecrease(message.index, hint)) leadership.appendsDue = true;
+    if (!progress.maybeDecrease(message.index, hint)) return;
+    leadership.appendsDue = true;
+    // Neither log nor machine: the snapshot brings both.
+    if (progress.needSnapshot) switchToSnapshot(state, leadership, from, progress);
     return;
   }
   const moved = progress.maybeUpdate(message.index);
@@ -197,7 +201,7 @@ function handleAppendResponse(
     if (moved || progress.match === message.index) progress.becomeReplicate();
   } else if (progress.match >= log.firstIndex - 1) {
     // The log reaches the peer again, by whichever way it got there (etcd-io/raft#10308).
-    progress.sender = undefined;
+    if (!progress.needSnapshot) progress.sender = undefined;
     progress.becomeReplicate();
   }
   leadership.appendsDue = true;
@@ -302,8 +306,9 @@ function hasActiveQuorum(state: CoreState, leadership: Leadership): boolean {
 
 function tickPeer(state: CoreState, leadership: Leadership, id: MemberId, progress: Progress): void {
   const { electionTimeoutTicks, promotionLagEntries } = state.options;
-  const near = progress.match + promotionLagEntries >= state.log.commit && progress.state === "replicate";
-  progress.caughtUpTicks = near && isActive(state, progress) ? progress.caughtUpTicks + 1 : 0;
+  const isNear = progress.state === "replicate" && progress.match + promotionLagEntries >= state.log.commit;
+  const isReady = isNear && !progress.needSnapshot && isActive(state, progress);
+  progress.caughtUpTicks = isReady ? progress.caughtUpTicks + 1 : 0;
   if (progress.needSnapshot) maybeStartTransfer(state, leadership, id, progress);
   const resend = progress.sender?.tick(electionTimeoutTicks) ?? [];
   if (resend === "stalled") abandonTransfer(state, progress);

@@ -104,8 +104,8 @@ function sumBytes(entries: readonly Entry[]): number {
   return bytes;
 }
 
-// The entry before the next one is compacted away: only a snapshot brings the peer back.
-function switchToSnapshot(state: CoreState, leadership: Leadership, id: MemberId, progress: Progress): void {
+/** Only a snapshot brings the peer back: the entry before the next one is compacted away, or the peer has nothing. */
+export function switchToSnapshot(state: CoreState, leadership: Leadership, id: MemberId, progress: Progress): void {
   maybeStartTransfer(state, leadership, id, progress);
   if (progress.sender !== undefined) {
     progress.becomeSnapshot();

@@ -54,7 +54,7 @@ export class CoreState {
   /** The leader of `term`, or `NONE`. */
   leader: MemberId = NONE;
   configuration: Configuration;
-  /** See `CoreOptions.machineMissing`. */
+  /** See `CoreOptions.machineMissing`. True as well while nothing is known about the cluster. */
   machineMissing: boolean;
   /** The hard state that survives a crash. Never ahead of `term` and `vote`. */
   durableTerm: Term;
@@ -94,7 +94,9 @@ export class CoreState {
     this.durableTerm = hardState.term;
     this.durableVote = hardState.vote;
     this.configuration = configuration;
-    this.machineMissing = options.machineMissing;
+    // A member that waits to be added has no state either. The log alone would not give it one: the founders are named in
+    // no entry, only in snapshots.
+    this.machineMissing = options.machineMissing || configuration.voters.length === 0;
     this.forwarded = new ForwardedReads(options.random(FORWARD_EPOCHS) * FORWARDS_PER_EPOCH + 1);
     this.electionTimeout = 0;
     this.restartElectionTimer();
