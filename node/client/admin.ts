@@ -25,15 +25,26 @@ export type MemberInfo = Static<typeof MemberInfo>;
 
 export const MemberStatus = Type.Object({
   /** `waiting`: empty disk, belongs to no cluster. `founding`: not all founding members vote yet. `recovering`: catching up after damage or a snapshot. */
-  state: Type.Union(
-    ["waiting", "founding", "running", "recovering", "removed", "failed"].map((state) => Type.Literal(state)),
-  ),
+  state: Type.Union([
+    Type.Literal("waiting"),
+    Type.Literal("founding"),
+    Type.Literal("running"),
+    Type.Literal("recovering"),
+    Type.Literal("removed"),
+    Type.Literal("failed"),
+  ]),
   id: Type.String({ description: "Raft id, 16 hex digits" }),
   name: Type.String(),
   clusterId: Type.String({ description: "16 hex digits, empty while waiting" }),
   clusterUid: Type.String(),
   version: Type.String({ description: "Version of Concord" }),
-  role: Type.Union(["follower", "preCandidate", "candidate", "leader", "learner"].map((role) => Type.Literal(role))),
+  role: Type.Union([
+    Type.Literal("follower"),
+    Type.Literal("preCandidate"),
+    Type.Literal("candidate"),
+    Type.Literal("leader"),
+    Type.Literal("learner"),
+  ]),
   leaderId: Type.String({ description: "Empty when no leader is known" }),
   term: Type.Integer(),
   commitIndex: Type.Integer(),

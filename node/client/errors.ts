@@ -68,6 +68,10 @@ export const ERROR_TABLE = {
   CONCORD_URI_TOO_LONG: failed("the address of the request is too long", 414, 3),
   CONCORD_NOT_FOUND: failed("not found", 404, 5),
   CONCORD_METHOD_NOT_ALLOWED: failed("method not allowed", 405, 12),
+  /** The request itself took too long to arrive. */
+  CONCORD_REQUEST_TOO_SLOW: failed("the request did not arrive in time", 408, 4, true),
+  CONCORD_HEADERS_TOO_LARGE: failed("the headers of the request are too large", 431, 3),
+  CONCORD_UNSUPPORTED_MEDIA_TYPE: failed("the content of the request is of a kind that is not supported", 415, 3),
   CONCORD_UNAUTHENTICATED: failed("a client certificate is required", 401, 16),
   CONCORD_PERMISSION_DENIED: failed("permission denied", 403, 7),
   CONCORD_UNIMPLEMENTED: failed("not implemented", 501, 12),
@@ -86,6 +90,7 @@ export type ErrorCode = keyof typeof ERROR_TABLE;
 const EXIT_BY_GRPC: Readonly<Record<number, number>> = {
   1: 130, // cancelled
   3: 64, // bad input: EX_USAGE
+  4: 75,
   5: 1, // not found
   7: 77, // not permitted: EX_NOPERM
   8: 75, // a limit was reached: EX_TEMPFAIL

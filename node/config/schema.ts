@@ -47,7 +47,7 @@ const MEMBER = {
     "Unique id of the cluster in its environment (the custom resource's UID); certificates are checked against it",
     "",
     "uid",
-    "^[A-Za-z0-9._-]{0,128}$",
+    "^[A-Za-z0-9-]{0,64}$",
   ),
   initialCluster: text("Founding list, name=peer-url pairs. Empty: this member alone", "", "name=url,..."),
   initialClusterState: choice(

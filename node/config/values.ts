@@ -50,7 +50,7 @@ function string(name: SettingName, given: unknown): string {
 /** The patterns of the schema in words. */
 const PATTERN_TEXT: Readonly<Record<string, string>> = {
   name: '1 to 253 characters without "=", "," and white space',
-  "cluster-uid": "at most 128 letters, digits, dots, dashes and underscores",
+  "cluster-uid": "at most 64 letters, digits and dashes",
 };
 
 function urls(given: unknown, most: number): readonly string[] {

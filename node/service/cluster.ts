@@ -23,6 +23,12 @@ export class ClusterService {
     return this.#node.info();
   }
 
+  /** The same for the admin door, whose answer says more than clients need. */
+  administratorsInfo(principal: Principal): NodeInfo {
+    authorize(principal, ADMINISTER);
+    return this.#node.info();
+  }
+
   /** @param linearizable - as the quorum sees them, instead of as this member does. */
   async members(principal: Principal, linearizable: boolean, options?: RequestOptions): Promise<readonly Member[]> {
     authorize(principal, [{ type: "status" }]);

@@ -1,3 +1,5 @@
+import { type CertificateIdentity } from "../security/identity.ts";
+
 /** Who asks, as the connection proved it. */
 export type Principal =
   /** A client certificate with the URI SAN `concord://<cluster-uid>/role/admin` of this cluster. */
@@ -12,7 +14,13 @@ export interface ConnectionFacts {
   readonly secure: boolean;
   readonly remoteAddress: string | undefined;
   /** The verified client certificate; undefined when none was shown or the CA did not vouch for it. */
-  readonly certificate: { readonly subject: string; readonly uris: readonly string[] } | undefined;
+  readonly certificate: CertificateFacts | undefined;
+}
+
+export interface CertificateFacts {
+  readonly subject: string;
+  /** Whom its `concord:` URI names, if it has one. */
+  readonly identity: CertificateIdentity | undefined;
 }
 
 /**
@@ -24,7 +32,8 @@ export function principalOf(facts: ConnectionFacts, clusterUid: string): Princip
   if (certificate === undefined) {
     return { kind: "anonymous", local: !facts.secure && isLoopback(facts.remoteAddress) };
   }
-  const isAdmin = certificate.uris.includes(`concord://${clusterUid}/role/admin`);
+  const { identity } = certificate;
+  const isAdmin = identity?.type === "role" && clusterUid !== "" && identity.clusterUid === clusterUid;
   return { kind: isAdmin ? "admin" : "client", name: certificate.subject };
 }
 

@@ -31,6 +31,8 @@ export class Services {
   }
 
   principalOf(facts: ConnectionFacts): Principal {
+    // Only an administrator's certificate is compared with the cluster; the state of the node is not asked for others.
+    if (facts.certificate?.identity?.type !== "role") return principalOf(facts, "");
     const known = this.#node.info().clusterUid;
     return principalOf(facts, known === "" ? this.#clusterUid : known);
   }

@@ -1,9 +1,9 @@
 import { type handleUnaryCall, type Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
-import { parseAlternativeNames } from "../../client/pki.ts";
 import { ConcordError } from "../../client/errors.ts";
 import { type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
+import { rememberedCertificate } from "../connection.ts";
 import { responseHeader } from "./responses.ts";
 import { type ResponseHeader } from "./messages.ts";
 import { grpcError } from "./status.ts";
@@ -60,21 +60,12 @@ export class EtcdCalls {
   }
 
   principal(call: CallFacts): Principal {
-    const certificate = call.getAuthContext().sslPeerCertificate;
     const peer = call.getPeer();
     const portAt = peer.lastIndexOf(":");
     return this.services.principalOf({
       secure: this.#secure,
       remoteAddress: portAt > 0 ? peer.slice(0, portAt).replace(/^\[|\]$/g, "") : undefined,
-      certificate:
-        certificate === undefined
-          ? undefined
-          : {
-              subject: commonName(certificate.subject),
-              uris: parseAlternativeNames(certificate.subjectaltname ?? "")
-                .filter((name) => name.type === "URI")
-                .map((name) => name.value),
-            },
+      certificate: rememberedCertificate(call.getAuthContext().sslPeerCertificate),
     });
   }
 
@@ -107,9 +98,4 @@ export class EtcdCalls {
 
 export function wantsLeader(metadata: Metadata): boolean {
   return metadata.get("hasleader")[0] === "true";
-}
-
-function commonName(subject: { readonly CN?: string | string[] | undefined } | undefined): string {
-  const name = subject?.CN;
-  return (Array.isArray(name) ? name[0] : name) ?? "";
 }

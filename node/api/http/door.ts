@@ -1,0 +1,130 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type Duplex } from "node:stream";
+import { type Socket } from "node:net";
+import { ConcordError } from "../../client/errors.ts";
+import { type Logger } from "../../observability/log.ts";
+import { type Services } from "../../service/services.ts";
+import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
+import { Exchange } from "./exchange.ts";
+import { handleHealth, type HealthOptions } from "./health.ts";
+import { handleKv, isKvPath } from "./kv.ts";
+import { problemOf, sendProblem } from "./problem.ts";
+
+export interface HttpDoorOptions extends AdminOptions, HealthOptions {
+  readonly valueBytesMax: number;
+  /** Only probes and metrics: for addresses that need no certificate. */
+  readonly healthOnly: boolean;
+  readonly logger: Logger;
+  /** Told of every finished request: route, status, milliseconds. */
+  readonly observe?: (route: string, status: number, durationMs: number) => void;
+}
+
+const HEADERS_TIMEOUT_MS = 10_000;
+/** For a whole request, body included. */
+const REQUEST_TIMEOUT_MS = 60_000;
+const KEEP_ALIVE_MS = 75_000;
+const CHECK_INTERVAL_MS = 1000;
+/** The parser's own limit is wide, so that Exchange can tell a long address (414) from large headers (431). */
+const PARSER_HEADER_BYTES_MAX = 80 * 1024;
+
+/** REST, admin and probes over HTTP/1.1, on connections that somebody else accepted. */
+export class HttpDoor {
+  readonly #server: Server;
+  readonly #services: Services;
+  readonly #options: HttpDoorOptions;
+
+  constructor(services: Services, options: HttpDoorOptions) {
+    this.#services = services;
+    this.#options = options;
+    this.#server = createServer({
+      maxHeaderSize: PARSER_HEADER_BYTES_MAX,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      requireHostHeader: true,
+    });
+    // Node cuts headers beyond this number off in silence; Exchange counts and refuses them instead.
+    this.#server.maxHeadersCount = 0;
+    const handle = (request: IncomingMessage, response: ServerResponse): void => void this.#handle(request, response);
+    this.#server.on("request", handle).on("checkContinue", handle);
+    this.#server.on("checkExpectation", handle);
+    this.#server.on("clientError", (error: Error & { code?: string }, socket) => answerBroken(error, socket));
+    // Connections come from the ports, so the server never listens; this starts its watch over slow requests.
+    this.#server.emit("listening");
+  }
+
+  accept(socket: Socket): void {
+    this.#server.emit("connection", socket);
+  }
+
+  /** Ends idle connections at once and busy ones after their answer. */
+  close(): void {
+    this.#server.close();
+    this.#server.closeIdleConnections();
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedAt = performance.now();
+    const exchange = new Exchange(request, response, this.#services);
+    let route = "other";
+    try {
+      exchange.checkLimits();
+      route = routeOf(exchange.path);
+      await this.#dispatch(exchange);
+    } catch (error) {
+      this.#fail(exchange, error);
+    }
+    this.#options.observe?.(route, response.statusCode, performance.now() - startedAt);
+  }
+
+  async #dispatch(exchange: Exchange): Promise<void> {
+    if (await handleHealth(exchange, this.#options)) return;
+    if (!this.#options.healthOnly) {
+      if (isKvPath(exchange.path)) {
+        await handleKv(exchange, this.#options);
+        return;
+      }
+      if (isAdminPath(exchange.path)) {
+        await handleAdmin(exchange, this.#options);
+        return;
+      }
+    }
+    throw new ConcordError("CONCORD_NOT_FOUND", `There is nothing at ${exchange.path.slice(0, 128)}`);
+  }
+
+  #fail(exchange: Exchange, error: unknown): void {
+    if (!ConcordError.is(error) && !exchange.request.destroyed) {
+      this.#options.logger.error("Request failed by a bug", { route: routeOf(exchange.path), error });
+    }
+    // What is left of a body that nobody read would be taken for the next request.
+    if (!exchange.request.complete) exchange.response.setHeader("connection", "close");
+    sendProblem(exchange.response, error);
+  }
+}
+
+/** A name for metrics that no client can choose. */
+function routeOf(path: string): string {
+  if (isKvPath(path)) return "kv";
+  if (isAdminPath(path)) return "admin";
+  return ["/livez", "/readyz", "/startupz", "/health", "/version", "/metrics"].includes(path) ? path.slice(1) : "other";
+}
+
+/** What is not HTTP, or too slow, or too large for the parser, gets one answer and the end of its connection. */
+function answerBroken(error: Error & { code?: string }, socket: Duplex): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const known =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? new ConcordError("CONCORD_HEADERS_TOO_LARGE")
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? new ConcordError("CONCORD_REQUEST_TOO_SLOW")
+        : new ConcordError("CONCORD_INVALID_ARGUMENT", "The request is not valid HTTP/1.1");
+  const body = JSON.stringify(problemOf(known));
+  socket.end(
+    `HTTP/1.1 ${problemOf(known).status} Refused\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

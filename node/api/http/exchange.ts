@@ -1,0 +1,179 @@
+import { type IncomingMessage, type ServerResponse } from "node:http";
+import { type Static, type TSchema } from "typebox";
+import { Value } from "typebox/value";
+import { ConcordError } from "../../client/errors.ts";
+import { type Principal } from "../../service/principal.ts";
+import { type Services } from "../../service/services.ts";
+import { connectionFacts } from "../connection.ts";
+
+export const URL_BYTES_MAX = 8192;
+export const HEADER_BYTES_MAX = 16 * 1024;
+export const HEADERS_MAX = 100;
+const JSON_BODY_BYTES_MAX = 64 * 1024;
+
+/** One request and its answer. The target is taken as it came: nothing is decoded twice and no path is normalised. */
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly services: Services;
+  readonly method: string;
+  /** Still percent-encoded. */
+  readonly path: string;
+  readonly #query: string;
+
+  /** @throws ConcordError when the target or the headers are beyond a limit. */
+  constructor(request: IncomingMessage, response: ServerResponse, services: Services) {
+    this.request = request;
+    this.response = response;
+    this.services = services;
+    this.method = request.method ?? "";
+    const target = request.url ?? "";
+    const queryAt = target.indexOf("?");
+    this.path = queryAt < 0 ? target : target.slice(0, queryAt);
+    this.#query = queryAt < 0 ? "" : target.slice(queryAt + 1);
+  }
+
+  /** Refuses what no route would want. */
+  checkLimits(): void {
+    const { url = "", rawHeaders } = this.request;
+    if (url.length > URL_BYTES_MAX) {
+      throw new ConcordError(
+        "CONCORD_URI_TOO_LONG",
+        `The address has ${url.length} bytes, at most ${URL_BYTES_MAX} are allowed`,
+      );
+    }
+    if (!url.startsWith("/")) throw badRequest("The request target must begin with a slash");
+    const bytes = rawHeaders.reduce((sum, each) => sum + each.length + 2, 0);
+    if (bytes > HEADER_BYTES_MAX || rawHeaders.length > 2 * HEADERS_MAX) {
+      throw new ConcordError(
+        "CONCORD_HEADERS_TOO_LARGE",
+        `The headers are larger than ${HEADER_BYTES_MAX} bytes or more than ${HEADERS_MAX}`,
+      );
+    }
+  }
+
+  principal(): Principal {
+    return this.services.principalOf(connectionFacts(this.request.socket));
+  }
+
+  /** @throws ConcordError `CONCORD_METHOD_NOT_ALLOWED` */
+  allowMethods(...methods: readonly string[]): void {
+    if (methods.includes(this.method)) return;
+    this.response.setHeader("allow", methods.join(", "));
+    throw new ConcordError(
+      "CONCORD_METHOD_NOT_ALLOWED",
+      `${this.method} is not allowed here, expected ${methods.join(" or ")}`,
+    );
+  }
+
+  /**
+   * The query parameters, raw bytes after percent-decoding (a plus sign is a plus sign).
+   *
+   * @throws ConcordError for one that is unknown or given twice.
+   */
+  query<const Name extends string>(...names: readonly Name[]): Partial<Record<Name, Buffer>> {
+    const found = new Map<string, Buffer>();
+    for (const pair of this.#query.split("&")) {
+      if (pair === "") continue;
+      const equalsAt = pair.indexOf("=");
+      const name = percentDecode(equalsAt < 0 ? pair : pair.slice(0, equalsAt), "query").toString("latin1");
+      if (!(names as readonly string[]).includes(name)) {
+        const expected = names.length === 0 ? "none" : names.join(", ");
+        throw badRequest(`Unknown query parameter "${printable(name)}", expected ${expected}`);
+      }
+      if (found.has(name)) throw badRequest(`The query parameter "${name}" is given twice`);
+      found.set(name, percentDecode(equalsAt < 0 ? "" : pair.slice(equalsAt + 1), "query"));
+    }
+    return Object.fromEntries(found) as Partial<Record<Name, Buffer>>;
+  }
+
+  /** The body, refused before it is read when its length says it is too large. */
+  async body(bytesMax: number): Promise<Buffer> {
+    const { headers } = this.request;
+    const encoding = headers["content-encoding"] ?? "identity";
+    // Values are stored as they come. Nothing is ever inflated, so nothing can blow up.
+    if (encoding !== "identity") throw unsupported(`The content encoding "${printable(encoding)}" is not supported`);
+    const tooLarge = (): ConcordError =>
+      new ConcordError("CONCORD_REQUEST_TOO_LARGE", `The body is larger than ${bytesMax} bytes`);
+    if (Number(headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
+    if (headers.expect !== undefined) this.response.writeContinue();
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of this.request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > bytesMax) throw tooLarge();
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks, length);
+  }
+
+  /** A JSON body of the given form. Other content types are refused, so that no web page can send one unasked. */
+  async json<T extends TSchema>(schema: T): Promise<Static<T>> {
+    const type = (this.request.headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
+    if (type !== "application/json") throw unsupported("The content type must be application/json");
+    const text = (await this.body(JSON_BODY_BYTES_MAX)).toString("utf8");
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      throw badRequest("The body is not valid JSON");
+    }
+    if (Value.Check(schema, parsed)) return parsed;
+    const [first] = Value.Errors(schema, parsed);
+    throw badRequest(
+      `The body is not as expected${first === undefined ? "" : `: ${first.instancePath || "it"} ${first.message}`}`,
+    );
+  }
+
+  send(body: object, headers: Readonly<Record<string, string>> = {}): void {
+    this.sendBytes(Buffer.from(JSON.stringify(body)), { "content-type": "application/json", ...headers });
+  }
+
+  sendBytes(body: Uint8Array, headers: Readonly<Record<string, string>>, status = 200): void {
+    this.response.writeHead(status, {
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "content-length": body.length,
+      ...headers,
+    });
+    if (this.method === "HEAD") this.response.end();
+    else this.response.end(body);
+  }
+}
+
+/**
+ * Percent-encoding back to bytes, each escape exactly once.
+ *
+ * @throws ConcordError for a `%` without two hex digits behind it.
+ */
+export function percentDecode(text: string, where: "path" | "query"): Buffer {
+  if (!text.includes("%")) return Buffer.from(text, "latin1");
+  const bytes = Buffer.alloc(text.length);
+  let length = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    let byte = text.charCodeAt(at);
+    if (byte === 0x25) {
+      const digits = text.slice(at + 1, at + 3);
+      if (!/^[0-9A-Fa-f]{2}$/.test(digits))
+        throw badRequest(`The ${where} contains "%${printable(digits)}", expected two hex digits after %`);
+      byte = Number.parseInt(digits, 16);
+      at += 2;
+    }
+    bytes[length] = byte;
+    length += 1;
+  }
+  return bytes.subarray(0, length);
+}
+
+export function badRequest(message: string): ConcordError {
+  return new ConcordError("CONCORD_INVALID_ARGUMENT", message);
+}
+
+function unsupported(message: string): ConcordError {
+  return new ConcordError("CONCORD_UNSUPPORTED_MEDIA_TYPE", message);
+}
+
+/** Input of others in a sentence of ours: short, and nothing that a terminal would act on. */
+export function printable(text: string): string {
+  return text.slice(0, 64).replace(/[^\x20-\x7e]/g, "?");
+}

@@ -1,0 +1,48 @@
+import { destination, pino } from "pino";
+
+/** Where a node writes what happened. Messages are constants, so that they can be searched for; data goes into fields. */
+export interface Logger {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+export interface JsonLoggerOptions {
+  readonly level: LogLevel;
+  /** Fields of every line: the member's name, for instance. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+  /** Takes the lines. @default standard error, written synchronously so that the last line of a process is not lost */
+  readonly stream?: { write(line: string): void };
+}
+
+/** One JSON object a line: `time` (RFC 3339), `level`, `message`, fields. Errors under `error` keep their stack and cause. */
+export function jsonLogger(options: JsonLoggerOptions): Logger {
+  const inner = pino(
+    {
+      level: options.level,
+      messageKey: "message",
+      errorKey: "error",
+      base: { ...options.fields },
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    options.stream ?? destination({ fd: 2, sync: true }),
+  );
+  return {
+    debug: (message, fields) => inner.debug(fields ?? {}, message),
+    info: (message, fields) => inner.info(fields ?? {}, message),
+    warn: (message, fields) => inner.warn(fields ?? {}, message),
+    error: (message, fields) => inner.error(fields ?? {}, message),
+  };
+}
+
+/** For embedding and tests: says nothing. */
+export const SILENT_LOGGER: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
