@@ -7,7 +7,7 @@ import type { ConcordClusterSpec, ConcordClusterStatus } from "../api/v1alpha1/c
 export interface Observed {
   readonly cluster: ClusterFacts;
   readonly settings: OperatorSettings;
-  /** ServiceAccounts, Services, PodDisruptionBudgets of this cluster, and whatever holds one of their names. */
+  /** ServiceAccounts, Services and PodDisruptionBudgets under the names of `resources/names.ts`, whoever they belong to. */
   readonly objects: readonly ObjectFacts[];
   readonly statefulSets: readonly StatefulSetFacts[];
   readonly pods: readonly PodFacts[];
@@ -15,7 +15,10 @@ export interface Observed {
   readonly volumeClaims: readonly VolumeClaimFacts[];
   /** Secrets under the names of `resources/names.ts`, read by name. */
   readonly secrets: readonly SecretFacts[];
-  /** Answers of the admin door, at most one per pod; a pod that did not answer has none. */
+  /**
+   * Answers of the admin door, at most one per pod; a pod that did not answer has none. All were asked for after the
+   * previous decisive action of this process had ended.
+   */
   readonly reports: readonly MemberReport[];
   /** Own writes that the caches do not show yet. While there are any, `plan` waits. */
   readonly pending: readonly PendingExpectation[];
@@ -62,6 +65,8 @@ export interface StatefulSetFacts extends ObjectFacts {
   readonly templateHash: string | undefined;
   /** Image of the container `concord` in the template. */
   readonly image: string | undefined;
+  /** `status.observedGeneration` has reached `metadata.generation`: a pod made now comes from this template. */
+  readonly settled: boolean;
 }
 
 export interface PodFacts {

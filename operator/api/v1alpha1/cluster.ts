@@ -18,6 +18,31 @@ export const REPLICAS_MAX = 7;
 /** Longest cluster name: leaves room for `-m<serial>` and the revision hash that a StatefulSet puts into a label. */
 export const CLUSTER_NAME_LENGTH_MAX = 40;
 
+/** Flags that only the operator may set; `spec.config.extra` cannot name them. */
+export const OPERATOR_FLAGS = [
+  "name",
+  "data-dir",
+  "start-mode",
+  "cluster-uid",
+  "initial-cluster",
+  "initial-cluster-state",
+  "initial-cluster-token",
+  "listen-client-urls",
+  "advertise-client-urls",
+  "listen-peer-urls",
+  "initial-advertise-peer-urls",
+  "listen-metrics-urls",
+  "cert-file",
+  "key-file",
+  "client-cert-auth",
+  "trusted-ca-file",
+  "peer-cert-file",
+  "peer-key-file",
+  "peer-client-cert-auth",
+  "peer-trusted-ca-file",
+  "termination-message-path",
+] as const;
+
 const QUANTITY_PATTERN = "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E|m)?$";
 const DAY_SECONDS = 86_400;
 
@@ -146,11 +171,22 @@ export const ConfigSpec = Type.Object(
   {
     heartbeatPeriodMilliseconds: Type.Optional(Type.Integer({ minimum: 10, maximum: 10_000 })),
     electionTimeoutMilliseconds: Type.Optional(Type.Integer({ minimum: 50, maximum: 50_000 })),
+    snapshotEntries: Type.Optional(
+      Type.Integer({
+        minimum: 100,
+        maximum: 10_000_000,
+        description: "Log entries kept for members that lag, before they get a snapshot.",
+      }),
+    ),
     quotaBackendBytes: Type.Optional(Type.Integer({ minimum: 16_777_216 })),
     maxRequestBytes: Type.Optional(Type.Integer({ minimum: 1024, maximum: 67_108_864 })),
     autoCompactionMode: Type.Optional(choice(["periodic", "revision"], "How history is compacted.")),
     autoCompactionRetention: Type.Optional(
-      Type.String({ pattern: "^[0-9]+[smh]?$", maxLength: 16, description: "A duration such as 1h, or revisions." }),
+      Type.String({
+        pattern: "^[0-9]+(ms|s|m|h)?$",
+        maxLength: 16,
+        description: "A duration such as 1h, or revisions.",
+      }),
     ),
     logLevel: Type.Optional(choice(["debug", "info", "warn", "error"], "Default info.")),
     extra: Type.Optional(
@@ -160,6 +196,10 @@ export const ConfigSpec = Type.Object(
           {
             rule: "self.all(flag, flag.matches('^[a-z][a-z0-9-]*$'))",
             message: "a flag is lower case, without leading dashes",
+          },
+          {
+            rule: `!self.exists(flag, flag in [${OPERATOR_FLAGS.map((flag) => `'${flag}'`).join(", ")}])`,
+            message: "the operator sets this flag itself",
           },
         ],
         maxProperties: 64,
@@ -262,12 +302,13 @@ export type MemberStatusEntry = Static<typeof MemberStatusEntry>;
 export const FoundingStatus = Type.Object(
   {
     member: Type.String(),
+    memberID: Type.String({ description: "Raft id of the empty data directory; another one means the disk was lost." }),
     volumeClaimUID: Type.String(),
     size: Type.Integer({ minimum: 1 }),
   },
   {
     description:
-      "The only pod and volume the grant may ever go to, and how many members must vote before the first write.",
+      "The only data directory the grant may ever go to, and how many members must vote before the first write.",
   },
 );
 export type FoundingStatus = Static<typeof FoundingStatus>;
