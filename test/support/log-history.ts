@@ -134,6 +134,10 @@ export class LogHistory {
   }
 
   issue(store: LogStore, operation: LogOperation): void {
+    if (operation.type === "release") {
+      store.release(operation.index);
+      return;
+    }
     this.model.apply(operation);
     this.states.push(this.model.fingerprint());
     const number = this.states.length - 1;
@@ -141,11 +145,7 @@ export class LogHistory {
       if (error === undefined) this.acknowledged = Math.max(this.acknowledged, number);
     };
     if (operation.type === "append") store.append(operation.group, done);
-    else if (operation.type === "identify") store.identify(operation.identity, done);
-    else {
-      store.release(operation.index);
-      done(undefined);
-    }
+    else store.identify(operation.identity, done);
   }
 
   /** Where the recovered log stands in the history, -1 when it never was like this. The latest place where it fits. */
