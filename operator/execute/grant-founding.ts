@@ -34,7 +34,7 @@ export async function executeGrantFounding(context: ActionContext, action: Grant
   );
   if (mounts !== true) throw new StaleObservationError(`Pod ${target.podName} does not mount the founding volume`);
   const status = await admin.status({ signal: context.signal });
-  if (status.state !== "waiting" || status.name !== target.memberName) {
+  if (status.state !== "waiting" || status.name !== target.memberName || status.id !== founding.memberID) {
     throw new StaleObservationError(`Member ${target.memberName} does not wait for its founding`);
   }
   await admin.grant(

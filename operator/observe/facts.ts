@@ -57,6 +57,7 @@ export function statefulSetFacts(object: StatefulSetObject, lastApplied: LastApp
     ...objectFacts("StatefulSet", object, lastApplied),
     templateHash: template?.metadata?.annotations?.[ANNOTATION.templateHash],
     image: template?.spec?.containers?.find(({ name }) => name === CONTAINER_NAME)?.image,
+    settled: (object.status?.observedGeneration ?? 0) >= (object.metadata.generation ?? 0),
   };
 }
 

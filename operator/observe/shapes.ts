@@ -34,6 +34,7 @@ export interface StatefulSetObject extends KubernetesObject {
       readonly spec?: { readonly containers?: readonly { readonly name: string; readonly image?: string }[] };
     };
   };
+  readonly status?: { readonly observedGeneration?: number };
 }
 
 export interface VolumeClaimObject extends KubernetesObject {
