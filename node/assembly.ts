@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { readdirSync, renameSync, mkdirSync } from "node:fs";
 import { ConcordError } from "./client/errors.ts";
 import { type AutoCompaction } from "./config/configuration.ts";
+import { NONE } from "./raft/types.ts";
 import { type MachineLimits } from "./machine/machine.ts";
 import { type Environment, type RuntimeLogger } from "./runtime/environment.ts";
 import { type FoundingPeer, Member, foundingList, type MemberOptions } from "./runtime/member.ts";
@@ -11,9 +12,10 @@ import { systemEnvironment } from "./runtime/system-environment.ts";
 import { type CheckpointFactory } from "./storage/checkpoint-store.ts";
 import { openDataDirectory } from "./storage/data-directory.ts";
 import { MemoryCheckpoints } from "./storage/memory/checkpoint-store.ts";
-import { createMemoryLog } from "./storage/memory/log-store.ts";
+import { MemoryLogStore } from "./storage/memory/log-store.ts";
 import { LevelCheckpoints } from "./storage/level/checkpoint-store.ts";
-import { nodeDisk } from "./storage/node-disk.ts";
+import { NodeDisk } from "./storage/node-disk.ts";
+import { type Disk } from "./storage/disk.ts";
 import { createLog, openLog } from "./storage/wal/wal.ts";
 import { TcpTransport, type TcpTransportOptions } from "./transport/tcp/transport.ts";
 import { type Transport } from "./transport/transport.ts";
@@ -56,6 +58,7 @@ export async function openMember(options: AssemblyOptions): Promise<Assembled> {
     openLog: storage.openLog,
     createLog: storage.createLog,
     setAside: storage.setAside,
+    formerId: storage.formerId,
     checkpoints: storage.checkpoints,
     transport: (identity) => transportOf(options, identity),
     name: options.name,
@@ -101,7 +104,7 @@ function transportOf(options: AssemblyOptions, identity: Parameters<MemberOption
   });
 }
 
-interface Storage extends Pick<MemberOptions, "openLog" | "createLog" | "setAside"> {
+interface Storage extends Pick<MemberOptions, "openLog" | "createLog" | "setAside" | "formerId"> {
   readonly checkpoints: CheckpointFactory;
   close(): void;
 }
@@ -109,12 +112,14 @@ interface Storage extends Pick<MemberOptions, "openLog" | "createLog" | "setAsid
 async function diskStorage(dataDir: string, logger: RuntimeLogger): Promise<Storage> {
   const directory = await openDataDirectory(dataDir);
   for (const warning of directory.warnings) logger.warn("The data directory was repaired", { warning });
+  const disk = new NodeDisk();
   const logDirectory = join(directory.path, "log");
   const checkpoints = new LevelCheckpoints(directory.path);
   return {
-    openLog: () => openLog(nodeDisk, logDirectory, { groupId: GROUP_ID }),
-    createLog: (identity) => createLog(nodeDisk, logDirectory, identity, { groupId: GROUP_ID }),
+    openLog: () => openLog(disk, logDirectory, { groupId: GROUP_ID }),
+    createLog: (identity) => createLog(disk, logDirectory, identity, { groupId: GROUP_ID }),
     setAside: () => setAside(directory.path, systemEnvironment),
+    formerId: formerIdFile(disk, join(directory.path, "former-id")),
     checkpoints,
     close: () => directory.close(),
   };
@@ -124,12 +129,21 @@ function memoryStorage(): Storage {
   const checkpoints = new MemoryCheckpoints((run) => setImmediate(run));
   return {
     openLog: () => ({ type: "empty" }),
-    createLog: (identity) => createMemoryLog(identity),
+    createLog: (identity) => new MemoryLogStore(identity),
     setAside: () => {
       throw new ConcordError("CONCORD_INTERNAL", "A store in memory has nothing to set aside");
     },
+    formerId: { read: () => NONE, write: () => undefined },
     checkpoints: checkpoints.factory(),
     close: () => undefined,
+  };
+}
+
+/** One line with the id, written durably. */
+function formerIdFile(disk: Disk, path: string): MemberOptions["formerId"] {
+  return {
+    read: () => (disk.exists(path) ? Buffer.from(disk.readFile(path)).toString("latin1").trim() : NONE),
+    write: (id) => disk.writeFileDurably(path, Buffer.from(`${id}\n`, "latin1")),
   };
 }
 

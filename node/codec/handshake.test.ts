@@ -35,6 +35,7 @@ const ANSWERS: readonly HelloAnswer[] = [
     type: "probed",
     reply: {
       state: "member",
+      formerId: "",
       memberId: "0000000000000002",
       memberName: "m2",
       clusterId: "00000000000000aa",
@@ -99,6 +100,7 @@ describe("answer", () => {
     }));
     const reply = {
       state: "refused" as const,
+      formerId: "00000000000000ab",
       memberId: "",
       memberName: "",
       clusterId: "",

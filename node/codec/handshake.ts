@@ -50,6 +50,7 @@ export interface ProbeReply {
   readonly memberId: MemberId;
   readonly memberName: string;
   readonly clusterId: string;
+  readonly formerId: MemberId;
   readonly members: readonly { readonly id: MemberId; readonly name: string; readonly joined: boolean }[];
   readonly reason: string;
 }
@@ -159,7 +160,7 @@ function readAnswer(reader: ByteReader): HelloAnswer {
 function writeReply(writer: ByteWriter, reply: ProbeReply): void {
   writer.u8(STATES.indexOf(reply.state));
   writeMember(writer, { id: reply.memberId, name: reply.memberName });
-  writer.id(reply.clusterId);
+  writer.id(reply.clusterId).id(reply.formerId);
   const members = reply.members.slice(0, PROBE_MEMBERS_MAX);
   writer.u16(members.length);
   for (const member of members) {
@@ -173,10 +174,11 @@ function readReply(reader: ByteReader): ProbeReply {
   const state = readOne(reader, STATES, "state of a probed member");
   const { id: memberId, name: memberName } = readMember(reader);
   const clusterId = reader.id();
+  const formerId = reader.id();
   const count = reader.u16();
   if (count > PROBE_MEMBERS_MAX) throw new CodecError(`${count} members in a probe, at most ${PROBE_MEMBERS_MAX}`);
   const members = Array.from({ length: count }, () => ({ ...readMember(reader), joined: readFlag(reader) }));
-  return { state, memberId, memberName, clusterId, members, reason: reader.string(REFUSAL_BYTES_MAX) };
+  return { state, memberId, memberName, clusterId, formerId, members, reason: reader.string(REFUSAL_BYTES_MAX) };
 }
 
 function writeMember(writer: ByteWriter, member: MemberName): void {

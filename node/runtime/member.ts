@@ -15,6 +15,7 @@ import { type Environment, type RuntimeLogger } from "./environment.ts";
 import { FoundingDriver, FoundingWait } from "./founding.ts";
 import { Publisher } from "./publisher.ts";
 import { QuotaGuard } from "./quota-guard.ts";
+import { Rejoin, Repair } from "./repair.ts";
 import { GROUP_ID, Replica, type ReplicaOptions } from "./replica.ts";
 
 /** A name and its peer URLs, of `--initial-cluster`. */
@@ -31,6 +32,8 @@ export interface MemberOptions {
   readonly createLog: (identity: LogIdentity) => LogStore;
   /** Moves log and checkpoints of a damaged member out of the way (`damaged-<time>`), and says where. */
   readonly setAside: () => string;
+  /** The id that this member gave up because of damage, kept until it votes again under its new one; else `NONE`. */
+  readonly formerId: { read(): MemberId; write(id: MemberId): void };
   readonly checkpoints: CheckpointFactory;
   /** Made once the member knows its id. */
   readonly transport: (identity: TransportIdentity) => Transport;
@@ -46,7 +49,7 @@ export interface MemberOptions {
   readonly machine: MachineOptions;
   readonly autoCompaction: AutoCompactionPolicy;
   readonly core: Partial<Pick<CoreOptions, "electionTimeoutTicks" | "heartbeatTicks">>;
-  readonly replica?: Pick<ReplicaOptions, "checkpointEntries" | "checkpointLogBytes">;
+  readonly replica?: Pick<ReplicaOptions, "checkpointEntries" | "checkpointLogBytes" | "onApplied">;
   /** This member must not go on. Called once. */
   readonly onFatal: (error: ConcordError | Error) => void;
 }
@@ -135,6 +138,8 @@ export class Member {
         done(new ConcordError("CONCORD_STORAGE_DAMAGED", `The log is damaged in ${where}`, { details: { segment, offset } }));
         return;
       }
+      // Remembered first: from here on nobody may act under the old id again.
+      this.#options.formerId.write(opened.damage.identity?.memberId ?? NONE);
       const directory = this.#options.setAside();
       this.#options.logger.error("The log is damaged; this member gives up its id and waits to be added anew", {
         segment,
@@ -382,6 +387,10 @@ export class Member {
       new Publisher(replica, this.#options),
       new AutoCompaction(replica, this.#options.autoCompaction),
       new QuotaGuard(replica),
+      new Repair(replica),
+      ...(this.#options.formerId.read() === NONE
+        ? []
+        : [new Rejoin(replica, () => this.#options.formerId.write(NONE))]),
     ];
     replica.start();
     for (const callback of this.#whenReplica) callback(replica);
@@ -416,7 +425,8 @@ export class Member {
 
   #transportIdentity(): TransportIdentity {
     const { token, initialCluster } = this.#options;
-    return { ...this.#identity, token, initialCluster: foundingList(initialCluster) };
+    const formerId = this.clusterId === "" ? this.#options.formerId.read() : NONE;
+    return { ...this.#identity, formerId, token, initialCluster: foundingList(initialCluster) };
   }
 
   #requireLog(): LogStore {

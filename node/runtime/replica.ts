@@ -50,6 +50,8 @@ export interface ReplicaOptions {
   readonly onFatal: (error: Error) => void;
   /** The member was removed from its cluster. */
   readonly onRemoved: () => void;
+  /** Told of every entry right after it was applied; for tests and metrics. */
+  readonly onApplied?: (entry: Entry, machine: Machine) => void;
   /** Bytes of log after which a checkpoint is written. @default 16 MiB */
   readonly checkpointLogBytes?: number;
   /** Entries after which a checkpoint is written. @default 10 000 */
@@ -346,6 +348,7 @@ export class Replica {
   }
 
   #onApplied(entry: Entry, outcome: Outcome | undefined): void {
+    this.#options.onApplied?.(entry, this.#machine);
     this.proposals.applied(entry.index, entry.term, outcome);
     if (entry.type === "configuration") this.membership.applied(entry.index, entry.term);
   }

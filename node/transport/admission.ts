@@ -124,7 +124,8 @@ function replyToProbe(
   stranger: string | undefined,
 ): ProbeReply {
   const reason = stranger ?? refuseProbe(identity, asked);
-  const self = { memberId: identity.memberId, memberName: identity.memberName, clusterId: identity.clusterId };
+  const { memberId, memberName, clusterId, formerId = "" } = identity;
+  const self = { memberId, memberName, clusterId, formerId };
   if (reason !== undefined) return { ...self, state: "refused", members: [], reason };
   const state = identity.clusterId === "" ? "empty" : "member";
   return { ...self, state, members: handler.members(), reason: "" };

@@ -14,6 +14,8 @@ export interface TransportIdentity {
   readonly clusterId: string;
   readonly memberId: MemberId;
   readonly memberName: string;
+  /** Of a waiting member whose log was damaged: the id it gave up for good. */
+  readonly formerId?: MemberId;
   /** `--initial-cluster-token` (or what stands for it): strangers of the same network are told apart by it. */
   readonly token: string;
   /** The founding list (`name=url,…`, sorted) or empty. Compared by probes. */
@@ -27,6 +29,8 @@ export interface ProbeAnswer {
   readonly memberId: MemberId;
   readonly memberName: string;
   readonly clusterId: string;
+  /** Of an empty member: the id it gave up because its log was damaged, or empty. */
+  readonly formerId: MemberId;
   /** Of a member: names of its cluster's members and whether each has ever joined. */
   readonly members: readonly { readonly id: MemberId; readonly name: string; readonly joined: boolean }[];
   readonly reason: string;

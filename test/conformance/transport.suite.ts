@@ -261,6 +261,7 @@ export function transportSuite(title: string, kind: TransportKind): void {
           memberId: b.id,
           memberName: "m2",
           clusterId: "",
+          formerId: "",
           members: [],
           reason: "",
         });
@@ -269,6 +270,7 @@ export function transportSuite(title: string, kind: TransportKind): void {
           memberId: c.id,
           memberName: "m3",
           clusterId: CLUSTER,
+          formerId: "",
           members: [{ id: idOf(1), name: "m1", joined: false }],
           reason: "",
         });

@@ -56,5 +56,5 @@ function readAnswer({ connection, answer, certificateName }: Answered): ProbeAns
 }
 
 function refusal(reason: string): ProbeAnswer {
-  return { state: "refused", memberId: "", memberName: "", clusterId: "", members: [], reason };
+  return { state: "refused", memberId: "", memberName: "", clusterId: "", formerId: "", members: [], reason };
 }

@@ -1,0 +1,98 @@
+import { parseArgs } from "node:util";
+import { availableParallelism } from "node:os";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
+import { Simulation, SimulationFailure } from "./simulation.ts";
+
+/**
+ * `npm run simulate -- --seeds 2000 [--seed 7] [--workers 2] [--verbose]`: runs seeds from `--seed` on, on all cores. A
+ * failing seed is printed with the command that runs it again, and its last events.
+ */
+interface Job {
+  readonly first: number;
+  readonly count: number;
+  readonly step: number;
+}
+
+interface Report {
+  readonly seed: string;
+  readonly simulatedMs: number;
+  readonly acknowledged: number;
+  readonly crashes: number;
+  readonly failure: { readonly message: string; readonly stack: string; readonly trace: readonly string[] } | undefined;
+}
+
+if (isMainThread) await main();
+else work(workerData as Job);
+
+function runOne(seed: string, verbose: boolean): Report {
+  try {
+    const result = new Simulation(seed, { verbose }).run();
+    const { simulatedMs, acknowledged, crashes } = result;
+    return { seed, simulatedMs, acknowledged, crashes, failure: undefined };
+  } catch (error) {
+    const trace = error instanceof SimulationFailure ? error.trace : [];
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.stack : undefined;
+    const failure = { message: String(error), stack: cause ?? (error as Error).stack ?? "", trace };
+    return { seed, simulatedMs: 0, acknowledged: 0, crashes: 0, failure };
+  }
+}
+
+function work(job: Job): void {
+  for (let at = 0; at < job.count; at += 1) parentPort?.postMessage(runOne(String(job.first + at * job.step), false));
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "100" },
+      seed: { type: "string", default: "1" },
+      workers: { type: "string", default: String(availableParallelism()) },
+      verbose: { type: "boolean", default: false },
+    },
+  });
+  const [seeds, first, workers] = [Number(values.seeds), Number(values.seed), Number(values.workers)];
+  const started = performance.now();
+  const reports: Report[] = [];
+  const take = (report: Report): void => {
+    reports.push(report);
+    if (report.failure !== undefined) describeFailure(report);
+    if (reports.length % 100 === 0) process.stdout.write(`${summary(reports, started, workers)}\n`);
+  };
+  if (seeds === 1 || workers === 1) {
+    for (let at = 0; at < seeds; at += 1) take(runOne(String(first + at), values.verbose));
+  } else {
+    await Promise.all(
+      Array.from({ length: workers }, async (_, position) => {
+        const count = Math.ceil((seeds - position) / workers);
+        const worker = new Worker(new URL(import.meta.url), { workerData: { first: first + position, count, step: workers } });
+        worker.on("message", take);
+        await new Promise<void>((resolve, reject) => {
+          worker.once("exit", () => resolve());
+          worker.once("error", reject);
+        });
+      }),
+    );
+  }
+  process.stdout.write(`${summary(reports, started, workers)}\n`);
+  if (reports.some((report) => report.failure !== undefined)) process.exitCode = 1;
+}
+
+function summary(reports: readonly Report[], started: number, workers: number): string {
+  const seconds = (performance.now() - started) / 1000;
+  const simulated = reports.reduce((sum, report) => sum + report.simulatedMs, 0) / 1000;
+  const violations = reports.filter((report) => report.failure !== undefined).length;
+  const acknowledged = reports.reduce((sum, report) => sum + report.acknowledged, 0);
+  const crashes = reports.reduce((sum, report) => sum + report.crashes, 0);
+  return (
+    `${reports.length} seeds, ${violations} violations, ${acknowledged} calls answered, ${crashes} crashes, ` +
+    `${(reports.length / seconds).toFixed(2)} seeds/s, ${simulated.toFixed(0)} s simulated in ${seconds.toFixed(1)} s: ` +
+    `${(simulated / seconds / workers).toFixed(0)} times real time per worker`
+  );
+}
+
+function describeFailure({ seed, failure }: Report): void {
+  if (failure === undefined) return;
+  process.stdout.write(`\nVIOLATION ${failure.message}\n  again: npm run simulate -- --seeds 1 --seed ${seed} --verbose\n`);
+  for (const line of failure.trace.slice(-40)) process.stdout.write(`  | ${line}\n`);
+  process.stdout.write(`${failure.stack}\n`);
+}

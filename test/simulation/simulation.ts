@@ -1,0 +1,251 @@
+import { type Entry } from "../../node/raft/types.ts";
+import { type Machine } from "../../node/machine/machine.ts";
+import { type Change, History } from "../support/checkers/history.ts";
+import { Prng } from "../support/prng.ts";
+import { SimClock } from "../support/sim-clock.ts";
+import { SimNetwork } from "../support/sim-network.ts";
+import { Client } from "./client.ts";
+import { Faults } from "./faults.ts";
+import { Invariants, InvariantViolation } from "./invariants.ts";
+import { SimNode } from "./node.ts";
+import { drawSettings, type Settings } from "./settings.ts";
+
+export interface RunResult {
+  readonly seed: string;
+  readonly settings: Settings;
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly acknowledged: number;
+  readonly failed: number;
+  readonly unknown: number;
+  readonly crashes: number;
+  readonly entries: number;
+}
+
+/** What went wrong, with everything that is needed to see it again. */
+export class SimulationFailure extends Error {
+  readonly seed: string;
+  readonly trace: readonly string[];
+
+  constructor(seed: string, atMs: number, cause: unknown, trace: readonly string[]) {
+    super(`seed ${seed}, at ${atMs.toFixed(1)} ms: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.name = "SimulationFailure";
+    this.seed = seed;
+    this.trace = trace;
+  }
+}
+
+/** The cluster must be whole and agree this long after the last fault, simulated ms. */
+const LIVENESS_MS = 60_000;
+const FOUNDING_MS = 60_000;
+const TRACE_LINES = 400;
+const ALL = { key: new Uint8Array([0]), rangeEnd: new Uint8Array([0]) };
+
+/** One run: a cluster, its clients and its bad luck, all from one seed. */
+export class Simulation {
+  readonly seed: string;
+  readonly clock = new SimClock();
+  readonly random: Prng;
+  readonly settings: Settings;
+  readonly network: SimNetwork;
+  readonly nodes: readonly SimNode[];
+  readonly history = new History();
+  readonly #invariants = new Invariants();
+  readonly #changes: Change[] = [];
+  readonly #trace: string[] = [];
+  readonly #clients: readonly Client[];
+  readonly #faults: Faults;
+  readonly #verbose: boolean;
+  #lastRevision = 1;
+  #failure: Error | undefined;
+
+  constructor(seed: string, options: { readonly verbose?: boolean; readonly settings?: Partial<Settings> } = {}) {
+    this.seed = seed;
+    this.#verbose = options.verbose ?? false;
+    this.random = new Prng(seed);
+    this.settings = { ...drawSettings(this.random.fork("settings")), ...options.settings };
+    this.network = new SimNetwork(this.clock, this.random.fork("network"), this.settings.network);
+    this.nodes = Array.from(
+      { length: this.settings.nodes },
+      (_, position) =>
+        new SimNode(
+          `n${position + 1}`,
+          {
+            clock: this.clock,
+            network: this.network,
+            settings: this.settings,
+            events: {
+              applied: (node, entry, machine) => this.#onApplied(node, entry, machine),
+              ended: (node, error) => this.#onEnded(node, error),
+              log: (node, message, fields) => this.note(`${node.name}: ${message} ${JSON.stringify(fields)}`),
+            },
+          },
+          this.random.fork(`node-${position}`),
+        ),
+    );
+    for (const node of this.nodes) node.disk.faults.delayMs = this.settings.syncDelayMs;
+    this.#clients = Array.from(
+      { length: this.settings.clients },
+      (_, position) => new Client(this, `c${position}`, this.random.fork(`client-${position}`)),
+    );
+    this.#faults = new Faults(this, this.random.fork("faults"));
+  }
+
+  get founding(): { name: string; peerUrls: string[] }[] {
+    return this.nodes.map(({ name, address }) => ({ name, peerUrls: [address] }));
+  }
+
+  /** @throws SimulationFailure */
+  run(): RunResult {
+    try {
+      for (const node of this.nodes) node.start(this.founding);
+      const { network } = this;
+      const bad = network.faults;
+      network.faults = { ...bad, lossProbability: 0, replayProbability: 0 };
+      this.#until("the cluster is founded", FOUNDING_MS, () => this.nodes.every((node) => node.member?.state === "running"));
+      network.faults = bad;
+      for (const client of this.#clients) client.start();
+      this.#faults.start();
+      const end = this.clock.now + this.settings.durationMs;
+      this.#until("", Infinity, () => this.clock.now >= end);
+      this.#faults.stop();
+      for (const client of this.#clients) client.stop();
+      this.#converge();
+      this.history.check(this.#changes);
+    } catch (error) {
+      throw new SimulationFailure(this.seed, this.clock.now, error, this.#trace);
+    }
+    return {
+      seed: this.seed,
+      settings: this.settings,
+      simulatedMs: this.clock.now,
+      events: this.clock.events,
+      acknowledged: this.history.count("ok"),
+      failed: this.history.count("failed"),
+      unknown: this.history.count("unknown"),
+      crashes: this.#faults.crashes,
+      entries: this.#invariants.appliedCount,
+    };
+  }
+
+  note(line: string): void {
+    const text = `${this.clock.now.toFixed(2)} ${line}`;
+    if (this.#verbose) process.stderr.write(`${text}\n`);
+    this.#trace.push(text);
+    if (this.#trace.length > TRACE_LINES) this.#trace.shift();
+  }
+
+  /** All faults end; every node starts; a write succeeds and all members come to hold the same. */
+  #converge(): void {
+    this.note("-- liveness --");
+    this.network.heal();
+    this.network.faults = { delayMinMs: 0.1, delayMeanMs: 0.5, lossProbability: 0, replayProbability: 0 };
+    for (const node of this.nodes) {
+      node.disk.faults.delayMs = [0.05, 0.3];
+      node.start(this.founding);
+    }
+    const writer = new Client(this, "last", this.random.fork("last"));
+    let written = false;
+    writer.writeUntilAcknowledged(() => {
+      written = true;
+    });
+    this.#until("a write succeeds", LIVENESS_MS, () => written);
+    this.#until("all members agree", LIVENESS_MS, () => this.#agree());
+  }
+
+  #agree(): boolean {
+    const hashes = new Set<string>();
+    for (const { replica } of this.nodes) {
+      if (replica === undefined || replica.machine.clusterId === "") return false;
+      const { machine, status } = replica;
+      if (status.configuration.voters.length !== this.nodes.length) return false;
+      if (status.applied !== status.commit || !replica.betweenEntries) return false;
+      if (machine.revision !== this.#lastRevision) return false;
+    }
+    for (const { replica } of this.nodes) hashes.add(replica === undefined ? "" : hashOf(replica.machine));
+    if (hashes.size !== 1) throw new InvariantViolation(`Members with equal revisions differ: ${[...hashes].join(", ")}`);
+    return true;
+  }
+
+  #until(what: string, withinMs: number, condition: () => boolean): void {
+    const deadline = this.clock.now + withinMs;
+    let nextLook = 0;
+    for (;;) {
+      if (this.clock.now >= nextLook) {
+        if (condition()) return;
+        nextLook = this.clock.now + 1;
+      }
+      if (this.clock.now > deadline)
+        throw new InvariantViolation(`Liveness: not within ${withinMs} ms: ${what} (${this.#describe()})`);
+      if (!this.clock.step()) throw new InvariantViolation(`Liveness: nothing happens any more, and not yet: ${what}`);
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#observe();
+    }
+  }
+
+  /** The invariants hold after every event; only what an event can have changed is asked. */
+  #observe(): void {
+    for (const node of this.nodes) {
+      const { replica } = node;
+      if (replica === undefined) continue;
+      const { status } = replica;
+      this.#invariants.observe({
+        name: node.name,
+        incarnation: node.incarnation,
+        memberId: replica.memberId,
+        role: status.role,
+        term: status.term,
+        commit: status.commit,
+        applied: status.applied,
+        revision: replica.machine.revision,
+      });
+    }
+  }
+
+  #onApplied(node: SimNode, entry: Entry, machine: Machine): void {
+    try {
+      this.#invariants.applied(node.name, entry);
+      if (machine.revision <= this.#lastRevision) return;
+      const { events } = machine.changes(ALL, this.#lastRevision + 1, machine.revision, { previous: false, units: 1e6 });
+      for (const { type, row } of events) {
+        const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
+        this.#changes.push({
+          revision: row.modRevision,
+          key: text(row.key),
+          value: type === "put" ? text(row.value) : undefined,
+        });
+      }
+      this.#lastRevision = machine.revision;
+    } catch (error) {
+      this.#failure ??= error as Error;
+    }
+  }
+
+  #onEnded(node: SimNode, error: Error): void {
+    this.note(`${node.name} ended: ${error.message}`);
+    if (error.name === "InvariantError") this.#failure ??= error;
+    this.#faults.ended(node, error);
+  }
+
+  #describe(): string {
+    return this.nodes
+      .map((node) => {
+        const status = node.replica?.status;
+        if (status === undefined) return `${node.name} ${node.up ? (node.member?.state ?? "") : "down"}`;
+        return `${node.name} ${status.role} term ${status.term} commit ${status.commit} applied ${status.applied} last ${status.lastIndex} voters ${status.configuration.voters.length}`;
+      })
+      .join("; ");
+  }
+}
+
+function hashOf(machine: Machine): string {
+  const task = machine.hash();
+  try {
+    for (;;) {
+      const result = task.advance(1000);
+      if (result !== undefined) return `${result.hash}@${result.revision}`;
+    }
+  } finally {
+    task.close();
+  }
+}
