@@ -276,7 +276,7 @@ function alternativeNames(options: CertificateOptions): x509.JsonGeneralName[] {
       throw invalid(`"${name}" is not a DNS name`);
   for (const address of ipAddresses) if (isIP(address) === 0) throw invalid(`"${address}" is not an IP address`);
   for (const uri of uris)
-    if (!/^[a-z][a-z0-9+.-]*:[\x21-\x7e]+$/.test(uri)) throw invalid(`"${uri}" is not an absolute URI in ASCII`);
+    if (!/^[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+$/.test(uri)) throw invalid(`"${uri}" is not an absolute URI in ASCII`);
   return [
     ...dnsNames.map((value) => ({ type: "dns" as const, value })),
     ...ipAddresses.map((value) => ({ type: "ip" as const, value })),

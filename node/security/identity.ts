@@ -22,7 +22,7 @@ const SCHEME = /^concord:/i;
  * read so, or several: a certificate is of one owner.
  */
 export function certificateIdentity(
-  certificate: X509Certificate,
+  certificate: Pick<X509Certificate, "subjectAltName">,
 ):
   | { readonly ok: true; readonly identity: CertificateIdentity | undefined }
   | { readonly ok: false; readonly reason: string } {
