@@ -1,171 +1,425 @@
+import { InvariantError, invariant, unreachable } from "./assert.ts";
+import { Budget, type Sliced } from "./budget.ts";
+import { type Changes, readChanges } from "./changes.ts";
+import { isReadOnly, mayPut } from "./command-kind.ts";
 import {
-  type ChangeEvent,
   type Command,
   type KeyRange,
   type Member,
+  type Operation,
   type Outcome,
   type RangeOperation,
+  type RefusedReason,
   type Reply,
+  type TxnOperation,
 } from "./commands.ts";
+import { FrozenStore } from "./frozen.ts";
+import { SlicedHash } from "./hash.ts";
+import { checkStore } from "./invariants.ts";
+import { checkCommand, checkLimits, LIMIT_CEILINGS } from "./limits.ts";
+import { StoreLoader } from "./loader.ts";
+import {
+  type EntryContext,
+  type FrozenState,
+  type HashTask,
+  type MachineLoader,
+  type MachineOptions,
+  type MachineStats,
+  type ReadResult,
+  type ReadTask,
+} from "./machine-types.ts";
+import { type Alarm, type AwaitedMember, Members } from "./members.ts";
+import { readSingle, singleKeyRange } from "./range.ts";
+import { readReason, SlicedRead } from "./read-task.ts";
+import { Store } from "./store.ts";
+import { applyOperation, applyPlan, applyPut, checkApplicable, checkPlan, checkRevision, planTxn } from "./txn.ts";
 
-/** The leader's two stamps on an entry (D9), and its place in the log. */
-export interface EntryContext {
-  readonly index: number;
-  readonly clusterTimeMs: number;
-  readonly wallTimeMs: number;
-}
-
-export interface MachineOptions {
-  readonly limits: MachineLimits;
-  /** Bytes of live rows, history and bookkeeping beyond which `overQuota` is true. */
-  readonly quotaBytes: number;
-}
-
-export interface MachineLimits {
-  readonly keyBytesMax: number;
-  readonly valueBytesMax: number;
-  readonly operationsMax: number;
-  readonly nestingMax: number;
-}
-
-/** A read that was sliced off its caller: `advance` until it returns a reply. */
-export interface ReadTask {
-  /** Works on at most `units` keys. Undefined: not finished. */
-  advance(units: number): ReadResult | undefined;
-  /** Gives the frozen root back. Idempotent; needed when the task is abandoned. */
-  close(): void;
-}
-
-export type ReadResult =
-  | { readonly ok: true; readonly revision: number; readonly reply: Reply }
-  | {
-      readonly ok: false;
-      readonly revision: number;
-      readonly reason:
-        "compacted" | "futureRevision" | "keyEmpty" | "tooManyOperations" | "nestedTooDeep" | "keyTooLong";
-      readonly compactRevision: number;
-    };
-
-/** State frozen at one revision: to be paged out to a checkpoint, a peer or a backup. Close it. */
-export interface FrozenState {
-  readonly revision: number;
-  readonly appliedIndex: number;
-  /** Encoded meta: revisions, members, founding, alarms, machine version, cluster time. */
-  readonly meta: Uint8Array;
-  /** Pages in key order, at most about `bytes` of them. `onlyDirty`: those changed since the last committed checkpoint. Undefined at the end. */
-  nextPages(bytes: number): readonly { readonly number: number; readonly bytes: Uint8Array }[] | undefined;
-  /** Page numbers that are gone since the last committed checkpoint. */
-  readonly removedPages: readonly number[];
-  close(): void;
-}
-
-export interface MachineStats {
-  readonly revision: number;
-  readonly compactRevision: number;
-  readonly keys: number;
-  readonly versions: number;
-  /** What the quota counts. */
-  readonly bytes: number;
-  /** Bytes of live rows alone (etcd's dbSizeInUse). */
-  readonly liveBytes: number;
-}
+export { type Changes } from "./changes.ts";
+export { LIMIT_CEILINGS, type MachineLimits } from "./limits.ts";
+export * from "./machine-types.ts";
+export { CorruptPageError } from "./page-bytes.ts";
 
 /**
  * The replicated state machine: etcd's MVCC model in memory. Synchronous and deterministic; the same entries give the
  * same state and the same replies on every member, however the work is sliced.
  */
-export declare class Machine {
-  constructor(options: MachineOptions);
+export class Machine {
+  /** Highest version of the state machine that this code can run. */
+  static readonly versionMax: number = 1;
+
+  readonly #options: MachineOptions;
+  #store = new Store();
+  #members = new Members();
+  #appliedIndex = 0;
+  #clusterTimeMs = 0;
+  #wallTimeMs = 0;
+  #version = 1;
+  #current:
+    { readonly context: EntryContext; readonly command: Command; work: Sliced<Outcome> | undefined } | undefined;
+  readonly #budget = new Budget();
+  /** What changed up to this epoch of the store is in the checkpoint. */
+  #checkpointedEpoch = 0;
+  /** A command threw. The state before it is in force, and nothing more is applied. */
+  #broken = false;
+
+  constructor(options: MachineOptions) {
+    checkLimits(options.limits);
+    invariant(options.quotaBytes > 0, "Quota is not positive");
+    this.#options = options;
+  }
 
   /** Revision 1 in a fresh store. */
-  readonly revision: number;
+  get revision(): number {
+    return this.#store.revision;
+  }
+
   /** −1 before the first compaction. */
-  readonly compactRevision: number;
-  readonly appliedIndex: number;
-  /** Cluster time of the last applied entry, ms. */
-  readonly clusterTimeMs: number;
-  readonly wallTimeMs: number;
-  /** Highest version of the state machine this code can run, and the one in force. */
-  static readonly versionMax: number;
-  readonly version: number;
+  get compactRevision(): number {
+    return this.#store.compactRevision;
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  /** Cluster time of the last applied entry, ms. Never goes back. */
+  get clusterTimeMs(): number {
+    return this.#clusterTimeMs;
+  }
+
+  /** Wall time of the last applied entry, unix ms. Never goes back. */
+  get wallTimeMs(): number {
+    return this.#wallTimeMs;
+  }
+
+  /** The version of the state machine in force. */
+  get version(): number {
+    return this.#version;
+  }
 
   /**
    * Begins a command. Small ones finish in the first `advance`; a delete of a million keys takes many. Readers see the
    * state before it until it is finished. A throw means a bug: nothing of the entry is visible then.
    */
-  start(context: EntryContext, command: Command): void;
+  start(context: EntryContext, command: Command): void {
+    invariant(!this.#broken, "Machine has met a bug and is halted");
+    invariant(this.#current === undefined, "Another command is being applied");
+    invariant(context.index > this.#appliedIndex, "Entry was applied before");
+    this.#current = { context, command, work: undefined };
+  }
+
   /** Works on at most `units` keys. Undefined: not finished, call again. */
-  advance(units: number): Outcome | undefined;
+  advance(units: number): Outcome | undefined {
+    const current = this.#current;
+    if (this.#broken || current === undefined) throw new InvariantError("No command is being applied");
+    invariant(units > 0, "Units are not positive");
+    this.#budget.fill(units);
+    try {
+      current.work ??= this.#execute(current.command);
+      const step = current.work.next();
+      if (step.done !== true) return undefined;
+      this.#applied(current.context);
+      return step.value;
+    } catch (error) {
+      this.#broken = true;
+      throw error;
+    }
+  }
+
   /** `start` and `advance` to the end. */
-  apply(context: EntryContext, command: Command): Outcome;
-  /** An empty or a configuration entry: moves the applied index (and the members). */
-  applyEmpty(index: number): void;
+  apply(context: EntryContext, command: Command): Outcome {
+    this.start(context, command);
+    for (;;) {
+      const outcome = this.advance(Number.MAX_SAFE_INTEGER);
+      if (outcome !== undefined) return outcome;
+    }
+  }
+
+  /** An entry without a command: moves the applied index. */
+  applyEmpty(index: number): void {
+    this.#skipTo(index);
+  }
+
+  /** A configuration entry: moves the applied index and changes the members. Raft has judged the change already. */
   applyMembership(
     index: number,
     change: { readonly type: "addLearner" | "promote" | "remove"; readonly member: string },
     added: Member | undefined,
-  ): void;
+  ): void {
+    this.#skipTo(index);
+    this.#members.change(change.type, change.member, added);
+  }
 
   /** Members in the order of their ids. */
-  members(): readonly Member[];
-  /** Whether the id was once a member and is not any more (kept for 10 000 removals). */
-  isRemoved(id: string): boolean;
-  readonly clusterId: string;
-  readonly clusterUid: string;
-  /** Founding: `complete` once as many members vote as were asked for. */
-  readonly founding: {
-    readonly size: number;
-    readonly complete: boolean;
-    readonly awaited: readonly { readonly name: string; readonly peerUrls: readonly string[] }[];
-  };
-  readonly alarms: readonly { readonly member: string; readonly alarm: "noSpace" }[];
-  readonly overQuota: boolean;
+  members(): readonly Member[] {
+    return this.#members.state.members;
+  }
 
-  /** A read whose size is bounded by `limit` ≤ 1000 or a single key, at once. */
-  get(key: Uint8Array, revision?: number): ReadResult;
+  /** Whether the id was once a member and is not any more (kept for 10 000 removals). */
+  isRemoved(id: string): boolean {
+    return this.#members.isRemoved(id);
+  }
+
+  /** Empty before the founding. */
+  get clusterId(): string {
+    return this.#members.state.clusterId;
+  }
+
+  get clusterUid(): string {
+    return this.#members.state.clusterUid;
+  }
+
+  /** `complete` once as many members vote as were asked for; it stays so. */
+  get founding(): { readonly size: number; readonly complete: boolean; readonly awaited: readonly AwaitedMember[] } {
+    const { foundingSize, foundingComplete, awaited } = this.#members.state;
+    return { size: foundingSize, complete: foundingComplete, awaited };
+  }
+
+  get alarms(): readonly Alarm[] {
+    return this.#members.state.alarms;
+  }
+
+  /** The store is larger than this member's quota; somebody should set the NOSPACE alarm. */
+  get overQuota(): boolean {
+    return this.#store.bytes > this.#options.quotaBytes;
+  }
+
+  /** A read of a single key, at once. Revision 0 is the current one. */
+  get(key: Uint8Array, revision = 0): ReadResult {
+    const operation = singleKeyRange(key, revision);
+    const reason = checkCommand(operation, this.#options.limits) ?? checkRevision(this.#store, revision);
+    if (reason !== undefined) return { ...this.#refusal(reason), reason: readReason(reason) };
+    const view = revision <= 0 ? this.#store.committed : { ...this.#store.committed, revision, counted: false };
+    return { ok: true, revision: this.revision, reply: readSingle(this.#store, view, operation) };
+  }
+
   /** Any range, or a txn without writes, in slices. */
-  read(operation: RangeOperation | Extract<Command, { type: "txn" }>): ReadTask;
+  read(operation: RangeOperation | TxnOperation): ReadTask {
+    invariant(isReadOnly(operation), "Only reads may be read");
+    return new SlicedRead(this.#store, operation, checkCommand(operation, this.#options.limits));
+  }
+
   /** Whether a command only reads. */
-  static isReadOnly(command: Command): boolean;
-  /** Checks limits and shape before a command is proposed; the same checks are made at apply. */
-  check(command: Command): Outcome | undefined;
+  static isReadOnly(command: Command): boolean {
+    return isReadOnly(command);
+  }
 
   /**
-   * Changes with a mod revision in [from, to] that touch `range`, in order; at most `units` changes are looked at.
-   * `next`: where to go on; to + 1 when done. All changes of one revision come together. `from` must be > compactRevision.
+   * Checks limits and shape before a command is proposed; the same checks are made at apply, against the ceilings that
+   * are the same on all members.
+   */
+  check(command: Command): Outcome | undefined {
+    if (command.type === "raiseVersion" && command.version > Machine.versionMax) return this.#refusal("unknownVersion");
+    const reason = checkCommand(command, this.#options.limits);
+    return reason === undefined ? undefined : this.#refusal(reason);
+  }
+
+  /**
+   * Changes with a mod revision in [from, to] that touch `range`, in order; at most `units` changes are looked at, but
+   * all changes of one revision come together. `next`: where to go on; to + 1 when done. `from` must be > compactRevision.
    */
   changes(
     range: KeyRange,
     from: number,
     to: number,
     options: { readonly previous: boolean; readonly units: number },
-  ): {
-    readonly events: readonly ChangeEvent[];
-    readonly previousRows: readonly (ChangeEvent["row"] | undefined)[];
-    readonly next: number;
-  };
+  ): Changes {
+    return readChanges(this.#store, range, from, to, options);
+  }
 
-  /** Physically removes what compaction made unreachable, at most `units` versions. True: nothing is left to do. */
-  sweep(units: number): boolean;
+  /**
+   * Physically removes what compaction made unreachable, at most `units` versions. True: nothing is left to do. It
+   * stays false while a read, a frozen state or a hash holds on to something old, or a command is being applied.
+   */
+  sweep(units: number): boolean {
+    return this.#store.sweep(units);
+  }
 
-  /** Order-independent hash of all reachable rows, history included: equal on members at equal revision and compact revision. In slices. */
-  hash(): {
-    advance(
-      units: number,
-    ): { readonly revision: number; readonly compactRevision: number; readonly hash: string } | undefined;
-    close(): void;
-  };
+  /**
+   * Hash of all rows that can be reached, history included; the order of rows makes no difference. Equal on members at
+   * equal revision and compact revision.
+   */
+  hash(): HashTask {
+    return new SlicedHash(this.#store);
+  }
 
-  freeze(options: { readonly onlyDirty: boolean }): FrozenState;
-  /** The pages of this frozen state are durable now: what it held is no longer dirty. */
-  checkpointed(frozen: FrozenState): void;
-  /** Builds a machine from the pages and meta of a frozen state; `finish` throws CorruptPageError when they do not fit together. */
-  static loader(options: MachineOptions): {
-    page(number: number, bytes: Uint8Array): void;
-    finish(meta: Uint8Array): Machine;
-  };
+  /** The state as of the last finished command, to be paged out while commands go on. */
+  freeze(options: { readonly onlyDirty: boolean }): FrozenState {
+    invariant(!this.#broken, "Machine has met a bug and is halted");
+    const store = this.#store;
+    const meta = {
+      revision: store.revision,
+      compactRevision: store.compactRevision,
+      appliedIndex: this.#appliedIndex,
+      clusterTimeMs: this.#clusterTimeMs,
+      wallTimeMs: this.#wallTimeMs,
+      machineVersion: this.#version,
+      pages: store.committedPages,
+      liveKeys: store.committed.root.live,
+      nextPage: store.tree.nextPage,
+      cluster: this.#members.state,
+    };
+    return new FrozenStore(store, meta, options.onlyDirty ? this.#checkpointedEpoch : -1);
+  }
 
-  stats(): MachineStats;
+  /** The pages of this frozen state are durable now, all of them: what it held is no longer dirty. */
+  checkpointed(frozen: FrozenState): void {
+    if (!(frozen instanceof FrozenStore && frozen.isOf(this.#store)))
+      throw new InvariantError("Frozen state is not of this machine");
+    invariant(frozen.isDrained, "Frozen state has pages that were not taken");
+    this.#checkpointedEpoch = Math.max(this.#checkpointedEpoch, frozen.epoch);
+    this.#store.tree.forgetRemovedPages(frozen.epoch);
+  }
+
+  /** Builds a machine from the pages and meta of a frozen state; its pages count as checkpointed. */
+  static loader(options: MachineOptions): MachineLoader<Machine> {
+    const machine = new Machine(options);
+    const loader = new StoreLoader();
+    return {
+      page: (number, bytes) => loader.page(number, bytes),
+      finish: (metaBytes) => {
+        const { store, meta } = loader.finish(metaBytes, Machine.versionMax);
+        machine.#store = store;
+        machine.#members = new Members(meta.cluster);
+        machine.#appliedIndex = meta.appliedIndex;
+        machine.#clusterTimeMs = meta.clusterTimeMs;
+        machine.#wallTimeMs = meta.wallTimeMs;
+        machine.#version = meta.machineVersion;
+        return machine;
+      },
+    };
+  }
+
   /** Throws when an internal invariant is broken. Expensive; for tests. */
-  checkInvariants(): void;
+  checkInvariants(): void {
+    invariant(this.#current === undefined, "A command is being applied");
+    checkStore(this.#store);
+  }
+
+  stats(): MachineStats {
+    const { revision, compactRevision, committed, versions, bytes, liveBytes } = this.#store;
+    return { revision, compactRevision, keys: committed.root.live, versions: versions.count, bytes, liveBytes };
+  }
+
+  #skipTo(index: number): void {
+    invariant(!this.#broken, "Machine has met a bug and is halted");
+    invariant(this.#current === undefined, "Another command is being applied");
+    invariant(index > this.#appliedIndex, "Entry was applied before");
+    this.#appliedIndex = index;
+  }
+
+  #applied(context: EntryContext): void {
+    this.#current = undefined;
+    this.#appliedIndex = context.index;
+    this.#clusterTimeMs = Math.max(this.#clusterTimeMs, context.clusterTimeMs);
+    this.#wallTimeMs = Math.max(this.#wallTimeMs, context.wallTimeMs);
+  }
+
+  *#execute(command: Command): Sliced<Outcome> {
+    const refused = this.#refuse(command);
+    if (refused !== undefined) return this.#refusal(refused);
+    switch (command.type) {
+      case "put":
+      case "range":
+      case "delete":
+      case "txn":
+        return yield* this.#operate(command);
+      case "compact":
+        return this.#compact(command.revision);
+      case "found":
+        this.#members.found(command);
+        return this.#ok({ type: "ok" });
+      case "publish": {
+        const { member: id, name, peerUrls, clientUrls } = command;
+        const known = this.#members.publish({ id, name, peerUrls, clientUrls });
+        return known ? this.#ok({ type: "ok" }) : this.#refusal("unknownMember");
+      }
+      case "alarm":
+        return this.#alarm(command);
+      case "raiseVersion":
+        return this.#raiseVersion(command.version);
+      default:
+        return unreachable(command);
+    }
+  }
+
+  /** What stands against a command before its operations are looked at. */
+  #refuse(command: Command): RefusedReason | undefined {
+    if (command.type === "found") return this.#members.isFounded ? "alreadyFounded" : undefined;
+    if (!this.#members.isFounded) return "notFounded";
+    const reason = checkCommand(command, LIMIT_CEILINGS);
+    if (reason !== undefined) return reason;
+    const { foundingComplete, alarms } = this.#members.state;
+    if (!foundingComplete && isClientWrite(command)) return "founding";
+    return alarms.length > 0 && mayPut(command) ? "noSpace" : undefined;
+  }
+
+  *#operate(operation: Operation): Sliced<Outcome> {
+    const store = this.#store;
+    const budget = this.#budget;
+    if (operation.type === "txn") {
+      const plan = yield* planTxn(store, store.committed, operation, budget);
+      const refused = checkPlan(store, store, plan);
+      if (refused !== undefined) return this.#refusal(refused);
+      store.begin();
+      const reply = yield* applyPlan(store, store, plan, budget);
+      store.commit();
+      return this.#ok(reply);
+    }
+    const refused = checkApplicable(store, store, operation);
+    if (refused !== undefined) return this.#refusal(refused);
+    store.begin();
+    const reply =
+      operation.type === "put" ? applyPut(store, operation) : yield* applyOperation(store, store, operation, budget);
+    store.commit();
+    return this.#ok(reply);
+  }
+
+  #compact(revision: number): Outcome {
+    if (revision > this.revision) return this.#refusal("futureRevision");
+    if (revision <= this.compactRevision) return this.#refusal("compacted");
+    this.#store.compact(revision);
+    return this.#ok({ type: "compact" });
+  }
+
+  #alarm(command: Extract<Command, { type: "alarm" }>): Outcome {
+    if (command.action === "clear") this.#members.clearAlarm(command.member);
+    else if (!this.#members.has(command.member)) return this.#refusal("unknownMember");
+    else this.#members.setAlarm({ member: command.member, alarm: command.alarm });
+    return this.#ok({ type: "ok" });
+  }
+
+  #raiseVersion(version: number): Outcome {
+    // Refusing here what other members can do would make this one differ from them; so it stops instead.
+    if (version > Machine.versionMax)
+      throw new InvariantError(
+        `Cluster runs machine version ${version}, this member runs up to ${Machine.versionMax}: upgrade it`,
+      );
+    this.#version = Math.max(this.#version, version);
+    return this.#ok({ type: "ok" });
+  }
+
+  #ok(reply: Reply): Outcome {
+    return { ok: true, revision: this.revision, reply };
+  }
+
+  #refusal<R extends RefusedReason>(
+    reason: R,
+  ): { readonly ok: false; readonly revision: number; readonly reason: R; readonly compactRevision: number } {
+    return { ok: false, revision: this.revision, reason, compactRevision: this.compactRevision };
+  }
+}
+
+/** Commands that wait for the founding: what changes keys or their history. */
+function isClientWrite(command: Command): boolean {
+  switch (command.type) {
+    case "put":
+    case "delete":
+    case "compact":
+      return true;
+    case "txn":
+      return !isReadOnly(command);
+    default:
+      return false;
+  }
 }

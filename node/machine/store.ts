@@ -1,0 +1,348 @@
+import { InvariantError, invariant } from "./assert.ts";
+import { type Bytes, type KeyValue } from "./commands.ts";
+import { ChangeLog } from "./change-log.ts";
+import { EMPTY } from "./key-range.ts";
+import { KeyTable } from "./keys.ts";
+import { type Pin, Pins } from "./pins.ts";
+import { Slab } from "./slab.ts";
+import { Tree } from "./tree.ts";
+import { findKey, type Node } from "./tree-node.ts";
+import { VersionTable } from "./versions.ts";
+
+/** What a reader sees: the keys under a root, each as it was at a revision. */
+export interface View {
+  readonly root: Node;
+  readonly revision: number;
+  /** The live counts of the root are those of the revision. */
+  readonly counted: boolean;
+}
+
+/** Bytes that a version and a key take in tables and tree besides their content; for the quota. */
+const VERSION_OVERHEAD_BYTES = 64;
+const KEY_OVERHEAD_BYTES = 32;
+
+/** Bytes of a version and of a key in a page, besides their content. */
+export const PAGE_VERSION_BYTES = 33;
+export const PAGE_KEY_BYTES = 8;
+
+/**
+ * All versions of all keys since the last compaction. One writer at a time: `begin`, any number of `put` and `remove`,
+ * `commit`. Until the commit, `committed` gives the state before. Versions carry their revision, so a put of an existing
+ * key changes no tree node: readers skip versions that are newer than what they look at.
+ *
+ * Invariant: a key has at most one change per revision.
+ */
+export class Store {
+  readonly keys: KeyTable;
+  readonly versions: VersionTable;
+  readonly slab = new Slab();
+  readonly changes: ChangeLog;
+  readonly tree: Tree;
+  readonly pins = new Pins();
+  #committed: View;
+  #committedPages: number;
+  #compactRevision = -1;
+  #liveBytes = 0;
+  #committedLiveBytes = 0;
+  /** Epoch of the writer at work; 0 for none. */
+  #writerEpoch = 0;
+  #sub = 0;
+  /** Keys out of the tree whose slots older roots may still name. */
+  #deadKeys: { readonly slot: number; readonly epoch: number }[] = [];
+
+  constructor() {
+    this.keys = new KeyTable(this.slab);
+    this.versions = new VersionTable(this.slab);
+    this.changes = new ChangeLog(this.versions);
+    this.tree = new Tree(this.keys, (slot) => this.isLive(slot));
+    this.#committed = { root: this.tree.root, revision: 1, counted: true };
+    this.#committedPages = this.tree.pageCount;
+  }
+
+  get revision(): number {
+    return this.#committed.revision;
+  }
+
+  get compactRevision(): number {
+    return this.#compactRevision;
+  }
+
+  get committed(): View {
+    return this.#committed;
+  }
+
+  /** Pages under the committed root. */
+  get committedPages(): number {
+    return this.#committedPages;
+  }
+
+  /** The state as the writer at work has it so far. */
+  get working(): View {
+    if (this.#sub === 0) return this.#committed;
+    return { root: this.tree.root, revision: this.revision + 1, counted: true };
+  }
+
+  /** The state at `revision`; 0 is the writer's. The caller has checked that it exists. */
+  viewAt(revision: number): View {
+    if (revision <= 0) return this.working;
+    if (revision === this.revision) return this.#committed;
+    return { root: this.#committed.root, revision, counted: false };
+  }
+
+  get isWriting(): boolean {
+    return this.#writerEpoch !== 0;
+  }
+
+  get bytes(): number {
+    return (
+      this.keys.bytes +
+      this.versions.valueBytes +
+      this.keys.count * KEY_OVERHEAD_BYTES +
+      this.versions.count * VERSION_OVERHEAD_BYTES
+    );
+  }
+
+  /** Bytes of live rows alone. */
+  get liveBytes(): number {
+    return this.#committedLiveBytes;
+  }
+
+  /** Begins a writer. What `committed` gives stays as it is until `commit`. */
+  begin(): void {
+    invariant(this.#writerEpoch === 0, "Another writer is at work");
+    this.#writerEpoch = this.tree.nextEpoch();
+    this.#sub = 0;
+  }
+
+  /** Ends the writer: its changes are the next revision; without changes there is none. */
+  commit(): void {
+    invariant(this.#writerEpoch !== 0, "No writer is at work");
+    if (this.#sub > 0) this.#setCommitted({ root: this.tree.root, revision: this.revision + 1, counted: true });
+    this.#writerEpoch = 0;
+    this.#sub = 0;
+  }
+
+  /** Writes a version of `key`. @returns the live version before it, or 0. */
+  put(key: Bytes, value: Bytes, lease: bigint): number {
+    const revision = this.#nextRevision();
+    const found = this.tree.seek(key);
+    const slot = found === 0 ? this.keys.add(key) : found;
+    const head = this.keys.head(slot);
+    const live = head !== 0 && !this.versions.isTombstone(head);
+    invariant(head === 0 || this.versions.modRevision(head) < revision, "A key changes twice in one revision");
+    const fields = {
+      key: slot,
+      modRevision: revision,
+      sub: this.#sub,
+      createRevision: live ? this.versions.createRevision(head) : revision,
+      version: live ? this.versions.version(head) + 1 : 1,
+      lease,
+      tombstone: false,
+      previous: head,
+    };
+    this.#append(slot, this.versions.add(fields, value));
+    const weight = PAGE_VERSION_BYTES + value.length;
+    this.#liveBytes += value.length - (live ? this.versions.valueLength(head) : -this.#liveOverhead(slot));
+    if (found === 0) {
+      const whole = PAGE_KEY_BYTES + key.length + weight;
+      this.keys.addWeight(slot, whole);
+      this.tree.insert(slot, whole);
+    } else {
+      this.keys.addWeight(slot, weight);
+      this.tree.touch(weight, live ? 0 : 1);
+    }
+    return live ? head : 0;
+  }
+
+  /** Writes a tombstone for `key`. @returns the live version before it; 0 when there was none, and nothing was written. */
+  remove(key: Bytes): number {
+    const revision = this.#nextRevision();
+    const slot = this.tree.seek(key);
+    if (slot === 0 || !this.isLive(slot)) return 0;
+    const head = this.keys.head(slot);
+    invariant(this.versions.modRevision(head) < revision, "A key changes twice in one revision");
+    const fields = {
+      key: slot,
+      modRevision: revision,
+      sub: this.#sub,
+      createRevision: 0,
+      version: 0,
+      lease: 0n,
+      tombstone: true,
+      previous: head,
+    };
+    this.#append(slot, this.versions.add(fields, EMPTY));
+    this.#liveBytes -= this.versions.valueLength(head) + this.#liveOverhead(slot);
+    this.keys.addWeight(slot, PAGE_VERSION_BYTES);
+    this.tree.touch(PAGE_VERSION_BYTES, -1);
+    return head;
+  }
+
+  /** Whether the newest version of the key, the writer's included, is no tombstone. */
+  isLive(slot: number): boolean {
+    const head = this.keys.head(slot);
+    return head !== 0 && !this.versions.isTombstone(head);
+  }
+
+  /** Version of a key that the view shows; 0 for none. */
+  versionOf(view: View, slot: number): number {
+    const version = this.versions.newestAt(this.keys.head(slot), view.revision);
+    return version !== 0 && !this.versions.isTombstone(version) ? version : 0;
+  }
+
+  /** Version of `key` that the view shows; 0 for none. */
+  find(view: View, key: Bytes): number {
+    const slot = findKey(view.root, this.keys, key);
+    return slot === 0 ? 0 : this.versionOf(view, slot);
+  }
+
+  /** A version as a row, with copies of its bytes. */
+  row(version: number, keysOnly = false): KeyValue {
+    const { keys, versions, slab } = this;
+    const slot = versions.key(version);
+    const keyLength = keys.length(slot);
+    const valueLength = keysOnly ? 0 : versions.valueLength(version);
+    // One buffer for both: an allocation costs more than the copy.
+    const bytes = new Uint8Array(keyLength + valueLength);
+    slab.copyTo(keys.address(slot), keyLength, bytes, 0);
+    slab.copyTo(versions.valueAddress(version), valueLength, bytes, keyLength);
+    return {
+      key: bytes.subarray(0, keyLength),
+      value: bytes.subarray(keyLength),
+      createRevision: versions.createRevision(version),
+      modRevision: versions.modRevision(version),
+      version: versions.version(version),
+      lease: versions.lease(version),
+    };
+  }
+
+  /** Keeps the committed root, and all that can be read from it at `oldestRevision` or later, until released. */
+  pin(oldestRevision: number): Pin {
+    const epoch = this.#writerEpoch === 0 ? this.tree.epoch : this.#writerEpoch - 1;
+    const pin = this.pins.add(epoch, oldestRevision);
+    // While a writer is at work, its epoch already keeps it off the committed root.
+    if (this.#writerEpoch === 0) this.tree.nextEpoch();
+    return pin;
+  }
+
+  compact(revision: number): void {
+    invariant(revision > this.#compactRevision && revision <= this.revision, "Revision cannot be compacted");
+    this.#compactRevision = revision;
+    this.changes.compact(revision);
+  }
+
+  /**
+   * Frees versions that compaction made unreachable, at most `units` changes further. Every compacted change says which
+   * versions died by it: the ones before it, and itself when it is a tombstone. What a pin may read stays.
+   *
+   * @returns whether nothing is left to do. False also while a pin is in the way.
+   */
+  sweep(units: number): boolean {
+    if (this.#writerEpoch !== 0) return false;
+    const upTo = Math.min(this.#compactRevision, this.pins.oldestRevision);
+    for (let left = units; left > 0 && this.changes.start < this.changes.live; left -= 1) {
+      const version = this.changes.at(this.changes.start);
+      if (this.versions.modRevision(version) > upTo) break;
+      this.changes.shift();
+      this.#sweepVersion(version);
+    }
+    this.#setCommitted({ ...this.#committed, root: this.tree.root });
+    this.#freeDeadKeys();
+    return this.changes.start === this.changes.live && this.#deadKeys.length === 0;
+  }
+
+  /** After the tables were filled from a checkpoint. */
+  loaded(revision: number, compactRevision: number, liveBytes: number): void {
+    this.#compactRevision = compactRevision;
+    this.#liveBytes = liveBytes;
+    this.#setCommitted({ root: this.tree.root, revision, counted: true });
+  }
+
+  /**
+   * For a store that is being loaded: frees what is compacted. `version` is the newest compacted version of the key (0
+   * for none), `newer` the oldest one that is not.
+   *
+   * @returns whether something of the key is left; else its slot is free.
+   */
+  dropCompacted(slot: number, newer: number, version: number): boolean {
+    if (version === 0) return true;
+    let freed = this.#freeFrom(this.versions.previous(version));
+    this.versions.setPrevious(version, 0);
+    if (this.versions.isTombstone(version)) {
+      freed += this.#freeFrom(version);
+      if (newer === 0) {
+        this.keys.free(slot);
+        return false;
+      }
+      this.versions.setPrevious(newer, 0);
+    }
+    this.keys.addWeight(slot, -freed);
+    return true;
+  }
+
+  /** Bytes that a live key counts for, besides its value. */
+  #liveOverhead(slot: number): number {
+    return this.keys.length(slot) + KEY_OVERHEAD_BYTES + VERSION_OVERHEAD_BYTES;
+  }
+
+  liveBytesOf(slot: number): number {
+    return this.versions.valueLength(this.keys.head(slot)) + this.#liveOverhead(slot);
+  }
+
+  #nextRevision(): number {
+    if (this.#writerEpoch === 0) throw new InvariantError("No writer is at work");
+    return this.revision + 1;
+  }
+
+  #append(slot: number, version: number): void {
+    this.keys.setHead(slot, version);
+    this.changes.append(version);
+    this.#sub += 1;
+  }
+
+  #setCommitted(view: View): void {
+    this.#committed = view;
+    this.#committedPages = this.tree.pageCount;
+    this.#committedLiveBytes = this.#liveBytes;
+  }
+
+  #sweepVersion(version: number): void {
+    const slot = this.versions.key(version);
+    let freed = this.#freeFrom(this.versions.previous(version));
+    this.versions.setPrevious(version, 0);
+    const gone = this.versions.isTombstone(version) && this.keys.head(slot) === version;
+    if (gone) {
+      freed += this.#freeFrom(version);
+      this.keys.setHead(slot, 0);
+    }
+    if (freed === 0) return;
+    this.tree.seek(this.keys.read(slot));
+    if (gone) {
+      this.tree.remove(this.keys.weight(slot));
+      this.#deadKeys.push({ slot, epoch: this.tree.epoch });
+    } else {
+      this.keys.addWeight(slot, -freed);
+      this.tree.touch(-freed, 0);
+    }
+  }
+
+  /** Frees a version and all before it. @returns the bytes they took in a page. */
+  #freeFrom(version: number): number {
+    let bytes = 0;
+    for (let at = version; at !== 0;) {
+      const previous = this.versions.previous(at);
+      bytes += PAGE_VERSION_BYTES + this.versions.valueLength(at);
+      this.versions.free(at);
+      at = previous;
+    }
+    return bytes;
+  }
+
+  #freeDeadKeys(): void {
+    if (this.#deadKeys.length === 0) return;
+    const oldest = this.pins.oldestEpoch;
+    const kept = this.#deadKeys.filter((dead) => dead.epoch > oldest);
+    for (const dead of this.#deadKeys) if (dead.epoch <= oldest) this.keys.free(dead.slot);
+    this.#deadKeys = kept;
+  }
+}
