@@ -122,7 +122,7 @@ const LIMITS = {
   }),
   maxTxnOps: whole("Most operations in one branch of a txn", {
     minimum: 1,
-    maximum: 10_000,
+    maximum: 4096,
     default: 128,
     placeholder: "operations",
   }),

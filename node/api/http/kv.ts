@@ -222,7 +222,8 @@ export function prefixEnd(prefix: Uint8Array): Uint8Array {
   let length = prefix.length;
   while (length > 0 && prefix[length - 1] === 0xff) length -= 1;
   if (length === 0) return ZERO_BYTE;
-  const end = prefix.slice(0, length);
+  // A copy: the slice of a Buffer would share its bytes.
+  const end = Uint8Array.from(prefix.subarray(0, length));
   end[length - 1] = (end[length - 1] ?? 0) + 1;
   return end;
 }

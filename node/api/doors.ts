@@ -1,0 +1,140 @@
+import { type Configuration } from "../config/configuration.ts";
+import { listenAddress } from "../config/values.ts";
+import { CHANNELS, type NodeHandle, type RequestFinished } from "../observability/channels.ts";
+import { type Logger } from "../observability/log.ts";
+import { NodeMetrics, type NodeSnapshot } from "../observability/metrics.ts";
+import { type NodeApi } from "../runtime/node-api.ts";
+import { type TlsSource } from "../security/tls.ts";
+import { Services } from "../service/services.ts";
+import { ETCD_API_VERSION } from "./etcd/definition.ts";
+import { EtcdDoor } from "./etcd/door.ts";
+import { HttpDoor } from "./http/door.ts";
+import { Port } from "./port.ts";
+
+export type DoorsConfiguration = Pick<
+  Configuration,
+  | "name"
+  | "clusterUid"
+  | "listenClientUrls"
+  | "listenMetricsUrls"
+  | "clientCertAuth"
+  | "maxRequestBytes"
+  | "maxConnections"
+  | "quotaBackendBytes"
+  | "electionTimeout"
+  | "watchProgressNotifyIntervalMs"
+>;
+
+export interface DoorsOptions {
+  readonly logger: Logger;
+  /** Of the client addresses; opened and closed by the caller. */
+  readonly tls: TlsSource | undefined;
+  /** Version of Concord. */
+  readonly version: string;
+}
+
+/** How long calls under way may take when a node stops. */
+const CLOSE_GRACE_MS = 1000;
+
+/** Everything that listens for clients: opened after the node's state is loaded, closed before the node stops. */
+export class Doors {
+  readonly #etcd: EtcdDoor;
+  readonly #http: readonly HttpDoor[];
+  readonly #ports: readonly Port[];
+  readonly #metricsPorts: readonly Port[];
+  readonly #metrics: NodeMetrics;
+  readonly #handle: NodeHandle;
+
+  constructor(node: NodeApi, configuration: DoorsConfiguration, options: DoorsOptions) {
+    const { logger, tls } = options;
+    this.#handle = { name: configuration.name };
+    const services = new Services(node, configuration);
+    this.#metrics = new NodeMetrics(this.#handle, () => this.#snapshot(node, configuration));
+    this.#etcd = new EtcdDoor(services, {
+      secure: tls !== undefined,
+      maxRequestBytes: configuration.maxRequestBytes,
+      quotaBytes: configuration.quotaBackendBytes,
+      electionTimeoutMs: configuration.electionTimeout,
+      progressIntervalMs: configuration.watchProgressNotifyIntervalMs,
+      observe: (operation, status, durationMs) => this.#publish("etcd", operation, status, durationMs),
+    });
+    const shared = {
+      version: options.version,
+      etcdVersion: ETCD_API_VERSION,
+      certificateNotAfter: () => tls?.notAfter.toISOString() ?? "",
+      metrics: () => this.#metrics.text(),
+      valueBytesMax: configuration.maxRequestBytes,
+      logger,
+      observe: (operation: string, status: number, durationMs: number) =>
+        this.#publish("http", operation, status, durationMs),
+    };
+    const http = new HttpDoor(services, { ...shared, healthOnly: false });
+    const healthOnly = new HttpDoor(services, { ...shared, healthOnly: true });
+    this.#http = [http, healthOnly];
+    const port = (url: string, door: HttpDoor, requireCertificate: boolean, etcd: EtcdDoor | undefined): Port =>
+      new Port({
+        address: listenAddress(url),
+        tls,
+        requireCertificate,
+        maxConnections: configuration.maxConnections,
+        logger,
+        http1: (socket) => door.accept(socket),
+        http2: etcd === undefined ? undefined : (socket) => etcd.accept(socket),
+      });
+    this.#ports = configuration.listenClientUrls.map((url) =>
+      port(url, http, configuration.clientCertAuth, this.#etcd),
+    );
+    this.#metricsPorts = configuration.listenMetricsUrls.map((url) => port(url, healthOnly, false, undefined));
+  }
+
+  /**
+   * @returns The addresses, with real ports where 0 was asked for.
+   * @throws ConcordError `CONCORD_CONFIGURATION_INVALID` when an address cannot be listened on; none is left open then.
+   */
+  async open(): Promise<{ readonly clientUrls: readonly string[]; readonly metricsUrls: readonly string[] }> {
+    try {
+      const clientUrls: string[] = [];
+      for (const port of this.#ports) clientUrls.push(await port.listen());
+      const metricsUrls: string[] = [];
+      for (const port of this.#metricsPorts) metricsUrls.push(await port.listen());
+      return { clientUrls, metricsUrls };
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Takes nothing new, lets what is under way finish for a moment, then cuts what is left. */
+  async close(): Promise<void> {
+    const ports = [...this.#ports, ...this.#metricsPorts];
+    for (const port of ports) port.stopListening();
+    for (const door of this.#http) door.close();
+    await this.#etcd.close(CLOSE_GRACE_MS);
+    for (const port of ports) port.destroyConnections();
+    this.#metrics.close();
+  }
+
+  #publish(door: "etcd" | "http", operation: string, status: number, durationMs: number): void {
+    const { requestFinished } = CHANNELS;
+    if (!requestFinished.hasSubscribers) return;
+    const event: RequestFinished = { node: this.#handle, door, operation, status, durationMs };
+    requestFinished.publish(event);
+  }
+
+  #snapshot(node: NodeApi, configuration: DoorsConfiguration): NodeSnapshot {
+    const info = node.info();
+    const learners = info.members.filter((member) => member.learner).length;
+    return {
+      ...info,
+      isLeader: info.role === "leader",
+      hasLeader: info.leaderId !== "",
+      isLearner: info.role === "learner",
+      quotaBytes: configuration.quotaBackendBytes,
+      voters: info.members.length - learners,
+      learners,
+      alarms: info.alarms.length,
+      watches: this.#etcd.watchCount,
+      connections: this.#ports.reduce((sum, port) => sum + port.connectionCount, 0),
+    };
+  }
+}

@@ -1,0 +1,131 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { CHANNELS, type NodeHandle, type RequestFinished } from "./channels.ts";
+
+/** The numbers a node has at any time; read when Prometheus asks, so that nothing is kept twice. */
+export interface NodeSnapshot {
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly isLeader: boolean;
+  readonly hasLeader: boolean;
+  readonly isLearner: boolean;
+  readonly revision: number;
+  readonly compactRevision: number;
+  readonly databaseBytes: number;
+  readonly databaseBytesInUse: number;
+  readonly quotaBytes: number;
+  readonly voters: number;
+  readonly learners: number;
+  readonly alarms: number;
+  readonly watches: number;
+  readonly connections: number;
+}
+
+/** From a cached read to a write across continents, seconds. */
+const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const LOOP_DELAY_RESOLUTION_MS = 20;
+
+const GAUGES: readonly [name: string, help: string, value: (now: NodeSnapshot) => number][] = [
+  ["concord_raft_term", "Term of the Raft log", (now) => now.term],
+  ["concord_raft_commit_index", "Last committed entry known here", (now) => now.commitIndex],
+  ["concord_raft_applied_index", "Last entry applied here", (now) => now.appliedIndex],
+  ["concord_raft_is_leader", "1 at the leader", (now) => Number(now.isLeader)],
+  ["concord_raft_has_leader", "1 where a leader is known", (now) => Number(now.hasLeader)],
+  ["concord_raft_is_learner", "1 at a member without a vote", (now) => Number(now.isLearner)],
+  ["concord_store_revision", "Revision of the store", (now) => now.revision],
+  ["concord_store_compact_revision", "Revision below which history is gone", (now) => now.compactRevision],
+  ["concord_store_bytes", "Bytes that count towards the quota, history included", (now) => now.databaseBytes],
+  ["concord_store_in_use_bytes", "Bytes of the newest rows", (now) => now.databaseBytesInUse],
+  ["concord_store_quota_bytes", "Bytes beyond which writes are refused", (now) => now.quotaBytes],
+  ["concord_cluster_voters", "Members with a vote", (now) => now.voters],
+  ["concord_cluster_learners", "Members without a vote", (now) => now.learners],
+  ["concord_alarms_active", "Alarms that are set", (now) => now.alarms],
+  ["concord_watches_open", "Open watches at this member", (now) => now.watches],
+  ["concord_connections_open", "Open connections of clients", (now) => now.connections],
+];
+
+/** A node's metrics in its own registry, so that several nodes in one process do not mix. */
+export class NodeMetrics {
+  readonly #registry = new Registry();
+  readonly #loopDelay: ReturnType<typeof monitorEventLoopDelay>;
+  readonly #onRequest: (event: unknown) => void;
+
+  constructor(node: NodeHandle, snapshot: () => NodeSnapshot) {
+    const registers = [this.#registry];
+    for (const [name, help, value] of GAUGES) {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(value(snapshot()));
+        },
+      });
+    }
+    const labelNames = ["door", "operation", "status"] as const;
+    const requests = new Counter({
+      name: "concord_requests_total",
+      help: "Finished requests by door, operation and status (gRPC code or HTTP status)",
+      labelNames,
+      registers,
+    });
+    const durations = new Histogram({
+      name: "concord_request_duration_seconds",
+      help: "How long requests took",
+      labelNames: ["door", "operation"],
+      buckets: DURATION_BUCKETS,
+      registers,
+    });
+    this.#onRequest = (event) => {
+      const { node: whose, door, operation, status, durationMs } = event as RequestFinished;
+      if (whose !== node) return;
+      requests.inc({ door, operation, status: String(status) });
+      durations.observe({ door, operation }, durationMs / 1000);
+    };
+    CHANNELS.requestFinished.subscribe(this.#onRequest);
+    this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
+    this.#loopDelay.enable();
+    this.#addProcessGauges(registers);
+  }
+
+  async text(): Promise<{ readonly text: string; readonly contentType: string }> {
+    return { text: await this.#registry.metrics(), contentType: this.#registry.contentType };
+  }
+
+  close(): void {
+    CHANNELS.requestFinished.unsubscribe(this.#onRequest);
+    this.#loopDelay.disable();
+    this.#registry.clear();
+  }
+
+  #addProcessGauges(registers: Registry[]): void {
+    const delay = this.#loopDelay;
+    new Gauge({
+      name: "concord_event_loop_delay_seconds",
+      help: "99th percentile since the last time it was asked for",
+      registers,
+      collect() {
+        const value = Math.max(0, delay.percentile(99) / 1e9 - LOOP_DELAY_RESOLUTION_MS / 1000);
+        delay.reset();
+        this.set(value);
+      },
+    });
+    new Gauge({
+      name: "concord_process_resident_bytes",
+      help: "Memory of the process",
+      registers,
+      collect() {
+        this.set(process.memoryUsage.rss());
+      },
+    });
+    new Gauge({
+      name: "concord_process_heap_bytes",
+      help: "JavaScript heap in use",
+      registers,
+      collect() {
+        this.set(process.memoryUsage().heapUsed);
+      },
+    });
+  }
+}
