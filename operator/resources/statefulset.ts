@@ -219,8 +219,8 @@ function buildArguments(cluster: ClusterName, spec: ConcordClusterSpec, member: 
     "auto-compaction-retention": config?.autoCompactionRetention,
     "log-level": config?.logLevel,
   };
-  const extra = Object.entries(config?.extra ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  return [...Object.entries(flags), ...extra]
+  for (const { name, value } of config?.extra ?? []) flags[name] = value;
+  return Object.entries(flags)
     .filter((flag): flag is [string, string | number] => flag[1] !== undefined)
     .map(([flag, value]) => `--${flag}=${value}`);
 }

@@ -150,17 +150,31 @@ const certificateTimes = {
   ),
 };
 
-export const TlsSideSpec = Type.Object(certificateTimes);
-export const TlsClientSpec = Type.Object({
-  ...certificateTimes,
-  extraSubjectAltNames: Type.Optional(
-    Type.Array(Type.String({ minLength: 1, maxLength: 253 }), {
-      maxItems: 32,
-      "x-kubernetes-list-type": "set",
-      description: "Further DNS names or IP addresses in the server certificates.",
-    }),
-  ),
-});
+const certificateRules = [
+  {
+    rule: "self.?renewBeforeSeconds.orValue(300) * 2 <= self.?durationSeconds.orValue(7776000)",
+    message: "renewBeforeSeconds must be at most half of durationSeconds (90 days if not given)",
+  },
+  {
+    rule: "self.?caDurationSeconds.orValue(315360000) >= self.?durationSeconds.orValue(7776000) * 2",
+    message: "caDurationSeconds must be at least twice durationSeconds (90 days if not given)",
+  },
+];
+
+export const TlsSideSpec = Type.Object(certificateTimes, { "x-kubernetes-validations": certificateRules });
+export const TlsClientSpec = Type.Object(
+  {
+    ...certificateTimes,
+    extraSubjectAltNames: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 253 }), {
+        maxItems: 32,
+        "x-kubernetes-list-type": "set",
+        description: "Further DNS names or IP addresses in the server certificates.",
+      }),
+    ),
+  },
+  { "x-kubernetes-validations": certificateRules },
+);
 
 export const TlsSpec = Type.Object(
   { client: Type.Optional(TlsClientSpec), peer: Type.Optional(TlsSideSpec) },
@@ -190,23 +204,39 @@ export const ConfigSpec = Type.Object(
     ),
     logLevel: Type.Optional(choice(["debug", "info", "warn", "error"], "Default info.")),
     extra: Type.Optional(
-      Type.Record(Type.String(), Type.String({ maxLength: 1024 }), {
-        description: "Further flags of `concord node`, without the leading dashes.",
-        "x-kubernetes-validations": [
+      Type.Array(
+        Type.Object(
           {
-            rule: "self.all(flag, flag.matches('^[a-z][a-z0-9-]*$'))",
-            message: "a flag is lower case, without leading dashes",
+            name: Type.String({ pattern: "^[a-z][a-z0-9-]*$", maxLength: 64, description: "Without leading dashes." }),
+            value: Type.String({ maxLength: 1024 }),
           },
           {
-            rule: `!self.exists(flag, flag in [${OPERATOR_FLAGS.map((flag) => `'${flag}'`).join(", ")}])`,
-            message: "the operator sets this flag itself",
+            "x-kubernetes-validations": [
+              {
+                rule: `!(self.name in [${OPERATOR_FLAGS.map((flag) => `'${flag}'`).join(", ")}])`,
+                message: "the operator sets this flag itself",
+              },
+            ],
           },
-        ],
-        maxProperties: 64,
-      }),
+        ),
+        {
+          maxItems: 32,
+          description: "Further flags of `concord node`.",
+          "x-kubernetes-list-type": "map",
+          "x-kubernetes-list-map-keys": ["name"],
+        },
+      ),
     ),
   },
-  { description: "Changes restart the members, one after the other." },
+  {
+    description: "Changes restart the members, one after the other.",
+    "x-kubernetes-validations": [
+      {
+        rule: "self.?electionTimeoutMilliseconds.orValue(300) >= 5 * self.?heartbeatPeriodMilliseconds.orValue(50)",
+        message: "electionTimeoutMilliseconds (300 if not given) must be at least 5 heartbeatPeriodMilliseconds (50)",
+      },
+    ],
+  },
 );
 
 export const PodTemplateSpec = Type.Object(
@@ -271,7 +301,19 @@ export const ConcordClusterSpec = Type.Object(
       }),
     ),
   },
-  { description: "What is wanted. `{}` is three members with TLS and 1-GiB volumes." },
+  {
+    description: "What is wanted. `{}` is three members with TLS and 1-GiB volumes.",
+    "x-kubernetes-validations": [
+      {
+        rule: "quantity(self.?storage.?size.orValue('1Gi')).compareTo(quantity(oldSelf.?storage.?size.orValue('1Gi'))) >= 0",
+        message: "storage.size (1Gi if not given) cannot shrink",
+      },
+      {
+        rule: "self.?storage.?storageClassName.orValue('') == oldSelf.?storage.?storageClassName.orValue('')",
+        message: "storage.storageClassName cannot change",
+      },
+    ],
+  },
 );
 export type ConcordClusterSpec = Static<typeof ConcordClusterSpec>;
 
