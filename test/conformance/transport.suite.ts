@@ -225,6 +225,9 @@ export function transportSuite(title: string, kind: TransportKind): void {
         await connected(a, b);
         expect(b.recorder.adoptions).toEqual([`${CLUSTER} ${a.id} m1`]);
         expect(await probe(a.transport, b.urls)).toMatchObject({ state: "member", clusterId: CLUSTER });
+        // It knows no peers yet, and answers all the same.
+        expect(b.transport.send(a.id, text("thanks"))).toBe(true);
+        await vi.waitFor(() => expect(a.recorder.frames).toEqual([`${b.id}:thanks`]), WAIT);
       });
 
       it("may decline", async () => {

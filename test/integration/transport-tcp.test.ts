@@ -273,6 +273,8 @@ describe("broken connections", () => {
     expect(taken).toBeGreaterThanOrEqual(3);
     expect(taken).toBeLessThan(400);
     expect(a.recorder.lost).toEqual([]);
+    // Nor does it hold up the end.
+    await close(a.transport);
   });
 });
 

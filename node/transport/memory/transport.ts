@@ -57,9 +57,9 @@ export class MemoryTransport implements Transport {
   readonly #hub: MemoryHub;
   readonly #urls: readonly string[];
   readonly #peers = new Map<MemberId, Peer>();
-  /** Members that this one may write to. */
+  /** Members that accepted a session from this one. */
   readonly #outgoing = new Map<MemberId, MemoryTransport>();
-  /** Members that may write to this one. */
+  /** Members whose session this one accepted. */
   readonly #incoming = new Map<MemberId, MemoryTransport>();
   readonly #dialling = new Set<MemberId>();
   readonly #unreachable = new Set<MemberId>();
@@ -102,9 +102,10 @@ export class MemoryTransport implements Transport {
   }
 
   send(to: MemberId, chunks: readonly Uint8Array[]): boolean {
-    const other = this.#outgoing.get(to);
     if (this.#closed) return false;
-    if (other === undefined) this.#dial(to);
+    if (!this.#outgoing.has(to)) this.#dial(to);
+    // A member that was just adopted does not know the others' URLs yet: it answers over their sessions.
+    const other = this.#outgoing.get(to) ?? this.#incoming.get(to);
     if (other === undefined || !other.take(this.#identity.memberId, this, chunks)) {
       this.#reportUnreachable(to);
       return false;
@@ -141,7 +142,7 @@ export class MemoryTransport implements Transport {
     this.#dial(from);
   }
 
-  /** @internal A frame of an accepted transport. It is copied now, and delivered later. */
+  /** @internal A frame of a transport that shares a session with this one. It is copied now, and delivered later. */
   take(from: MemberId, transport: MemoryTransport, chunks: readonly Uint8Array[]): boolean {
     const waiting = this.#waitingFrames.get(from) ?? 0;
     if (waiting >= MEMORY_FRAMES_MAX) return false;
@@ -149,7 +150,8 @@ export class MemoryTransport implements Transport {
     const payload = new Uint8Array(Buffer.concat(chunks));
     this.#hub.later(() => {
       this.#waitingFrames.set(from, (this.#waitingFrames.get(from) ?? 1) - 1);
-      if (this.#incoming.get(from) === transport) this.#handler?.onFrame(from, payload);
+      if (this.#incoming.get(from) === transport || this.#outgoing.get(from) === transport)
+        this.#handler?.onFrame(from, payload);
     });
     return true;
   }
@@ -165,6 +167,7 @@ export class MemoryTransport implements Transport {
   /** Like the real one: a removed member loses the session it has here, and is told when it dials again. */
   #dropPeer(id: MemberId): void {
     this.#peers.delete(id);
+    this.#outgoing.get(id)?.onLeft(this.#identity.memberId);
     this.#outgoing.delete(id);
     const other = this.#incoming.get(id);
     if (other === undefined || this.#handler?.isRemoved(id) !== true) return;
@@ -178,6 +181,14 @@ export class MemoryTransport implements Transport {
     this.#hub.later(() => {
       this.#reportLost(by);
       this.#dial(by);
+    });
+  }
+
+  /** @internal The other side ended the session that it had dialled. */
+  onLeft(by: MemberId): void {
+    // Later, like everything on a network: what was sent before comes before.
+    this.#hub.later(() => {
+      if (this.#incoming.delete(by)) this.#reportLost(by);
     });
   }
 

@@ -10,6 +10,9 @@ export interface ConnectionEvents {
   onEnd(reason: string): void;
 }
 
+/** What waits when a connection is finished is given this long to leave; a peer that reads nothing must not hold it. */
+const LINGER_MS = 1000;
+
 /** Operating systems probe an idle connection after this long, below what NAT tables and load balancers forget. */
 const KEEP_ALIVE_MS = 15_000;
 
@@ -99,6 +102,8 @@ export class Connection {
     this.#uncork();
     this.#end(reason);
     this.#socket.destroySoon();
+    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    this.#socket.once("close", () => clearTimeout(timer));
   }
 
   destroy(reason: string): void {

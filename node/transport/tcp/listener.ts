@@ -24,8 +24,8 @@ export interface ListenerEvents {
   onSession(hello: Hello, connection: Connection): void;
 }
 
-/** Refusals are said, and then the connection is given this long to take them away. */
-const REFUSED_LINGER_MS = 1000;
+/** Peers whose last refusal is remembered, so that it is logged once and not at each of their attempts. */
+const REFUSALS_REMEMBERED_MAX = 256;
 
 /** One listen URL: accepts connections, verifies who is there, and hands on those that became sessions. */
 export class Listener {
@@ -35,6 +35,7 @@ export class Listener {
   readonly #server: Server;
   /** Every open connection without a session, oldest first, by the addresses of its ends. */
   readonly #pending = new Map<string, { readonly socket: Socket; readonly timer: NodeJS.Timeout }>();
+  readonly #refusals = new Map<string, string>();
   #closed = false;
   #material: unknown;
 
@@ -169,7 +170,7 @@ export class Listener {
           this.#events.onSession(hello, connection);
           return;
         }
-        this.#refuse(socket, connection, hello, answer);
+        this.#refuse(connection, hello, answer);
       },
       onEnd: () => undefined,
     });
@@ -195,13 +196,17 @@ export class Listener {
   }
 
   /** The pending entry stays until the socket has closed, so that lingering connections count. */
-  #refuse(socket: Socket, connection: Connection, hello: Hello | undefined, answer: HelloAnswer): void {
-    const from = hello?.from.name ?? "";
-    if (answer.type === "refused")
-      this.#context.logger.info("Refused a peer", { from, remote: connection.remote, reason: answer.reason });
+  #refuse(connection: Connection, hello: Hello | undefined, answer: HelloAnswer): void {
+    if (answer.type === "refused") this.#logRefusal(hello?.from.name ?? "", connection.remote, answer.reason);
     connection.finish("answered");
-    const timer = setTimeout(() => socket.destroy(), REFUSED_LINGER_MS);
-    socket.once("close", () => clearTimeout(timer));
+  }
+
+  #logRefusal(from: string, remote: string, reason: string): void {
+    const peer = `${from} ${remote.slice(0, remote.lastIndexOf(":"))}`;
+    const known = this.#refusals.get(peer) === reason;
+    if (!known && this.#refusals.size >= REFUSALS_REMEMBERED_MAX) this.#refusals.clear();
+    this.#refusals.set(peer, reason);
+    this.#context.logger[known ? "debug" : "info"]("Refused a peer", { from, remote, reason });
   }
 }
 
