@@ -114,7 +114,23 @@ export const StorageSpec = Type.Object(
       }),
     ),
   },
-  { description: "One volume per member, made by the operator." },
+  {
+    description: "One volume per member, made by the operator.",
+    "x-kubernetes-validations": [
+      {
+        rule: "!has(oldSelf.size) || (has(self.size) && quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0)",
+        message: "storage.size cannot shrink, nor be taken away",
+      },
+      {
+        rule: "has(oldSelf.size) || !has(self.size) || quantity(self.size).compareTo(quantity('1Gi')) >= 0",
+        message: "storage.size cannot shrink: without it, it was 1Gi",
+      },
+      {
+        rule: "has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+        message: "storage.storageClassName cannot change",
+      },
+    ],
+  },
 );
 
 export const ResourcesSpec = Type.Object(
@@ -305,11 +321,15 @@ export const ConcordClusterSpec = Type.Object(
     description: "What is wanted. `{}` is three members with TLS and 1-GiB volumes.",
     "x-kubernetes-validations": [
       {
-        rule: "quantity(self.?storage.?size.orValue('1Gi')).compareTo(quantity(oldSelf.?storage.?size.orValue('1Gi'))) >= 0",
-        message: "storage.size (1Gi if not given) cannot shrink",
+        rule: "!has(oldSelf.storage) || has(self.storage)",
+        message: "storage cannot be taken away once it was given",
       },
       {
-        rule: "self.?storage.?storageClassName.orValue('') == oldSelf.?storage.?storageClassName.orValue('')",
+        rule: "has(oldSelf.storage) || !has(self.storage) || !has(self.storage.size) || quantity(self.storage.size).compareTo(quantity('1Gi')) >= 0",
+        message: "storage.size cannot shrink: without it, it was 1Gi",
+      },
+      {
+        rule: "has(oldSelf.storage) || !has(self.storage) || !has(self.storage.storageClassName)",
         message: "storage.storageClassName cannot change",
       },
     ],
