@@ -2,6 +2,7 @@ import { type Member } from "../machine/commands.ts";
 import { type MemberId, type Refusal } from "../raft/types.ts";
 import { type ByteReader, type ByteWriter, CodecError } from "./bytes.ts";
 import {
+  copyBytes,
   MEMBERS_MAX,
   type MessageFormat,
   readCount,
@@ -106,7 +107,7 @@ export const FORWARD_FORMATS: ForwardFormats = {
       type: "forward",
       requestId: reader.u53(),
       deadlineMs: readDeadline(reader),
-      command: reader.bytes(FORWARD_BYTES_MAX).slice(),
+      command: copyBytes(reader.bytes(FORWARD_BYTES_MAX)),
     }),
   },
   forwardReply: {
@@ -159,7 +160,7 @@ function readForwardResult(reader: ByteReader): ForwardResult {
   const type = readTag(reader, RESULT_TAGS, "result of a forwarded command");
   switch (type) {
     case "outcome":
-      return { type, outcome: reader.bytes(FORWARD_BYTES_MAX).slice() };
+      return { type, outcome: copyBytes(reader.bytes(FORWARD_BYTES_MAX)) };
     case "refused":
       return { type, reason: readTag(reader, REFUSAL_TAGS, "refusal") };
     case "unknown":

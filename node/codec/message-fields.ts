@@ -14,6 +14,11 @@ export interface MessageFormat<M> {
 /** Most members of one configuration, learners included. Far above the seven voters that make sense. */
 export const MEMBERS_MAX = 256;
 
+/** A copy that owns its bytes. Not `slice`: a Buffer's shares its memory, and frames often are Buffers. */
+export function copyBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
 /** A yes or no, in one byte. */
 export function writeFlag(writer: ByteWriter, value: boolean): void {
   writer.u8(value ? 1 : 0);

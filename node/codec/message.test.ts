@@ -168,10 +168,10 @@ describe("messages between members", () => {
     );
   });
 
-  it("keeps nothing of the frame", () => {
+  it("keeps nothing of the frame, Buffer or not", () => {
     fc.assert(
-      fc.property(anyMessage, (message) => {
-        const frame = payload(0, message);
+      fc.property(anyMessage, flag, (message, buffer) => {
+        const frame = buffer ? Buffer.from(payload(0, message)) : payload(0, message);
         const decoded = decodeMessage(frame);
         frame.fill(0xff);
         expect(decoded.message).toEqual(message);

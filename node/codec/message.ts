@@ -2,6 +2,7 @@ import { type Entry, type Message } from "../raft/types.ts";
 import { ByteReader, ByteWriter, CodecError } from "./bytes.ts";
 import { entryBytes, readEntry, writeEntry } from "./entry.ts";
 import {
+  copyBytes,
   type MessageFormat,
   readCount,
   readFlag,
@@ -180,7 +181,7 @@ const RAFT_FORMATS: RaftFormats = {
       meta: readSnapshotMeta(reader),
       sequence: reader.u53(),
       last: readFlag(reader),
-      data: reader.bytes(SNAPSHOT_PIECE_BYTES_MAX).slice(),
+      data: copyBytes(reader.bytes(SNAPSHOT_PIECE_BYTES_MAX)),
     }),
   },
   snapshotResponse: {
@@ -234,7 +235,7 @@ function readAppendRequest(reader: ByteReader): AppendRequest {
   const previousTerm = reader.u53();
   const commit = reader.u53();
   const count = readCount(reader, ENTRY_BYTES_MIN);
-  const own = new ByteReader(reader.raw(reader.remaining).slice());
+  const own = new ByteReader(copyBytes(reader.raw(reader.remaining)));
   const entries: Entry[] = [];
   for (let i = 0; i < count; i += 1) {
     const entry = readEntry(own);

@@ -1,7 +1,7 @@
 import { type SnapshotMeta } from "../raft/types.ts";
 import { ByteReader, ByteWriter, CodecError } from "./bytes.ts";
 import { crc32 } from "./crc.ts";
-import { readSnapshotMeta, writeSnapshotMeta } from "./message-fields.ts";
+import { copyBytes, readSnapshotMeta, writeSnapshotMeta } from "./message-fields.ts";
 import { fingerprint, PageSum } from "./page-hash.ts";
 
 /**
@@ -204,7 +204,7 @@ export class SnapshotDecoder {
 
   #readPage(record: Uint8Array): SnapshotPage {
     const reader = new ByteReader(record.subarray(1));
-    const page = { number: reader.u53(), bytes: reader.bytes().slice() };
+    const page = { number: reader.u53(), bytes: copyBytes(reader.bytes()) };
     this.#sum.add(fingerprint(page.number, 0, page.bytes));
     this.#pages += 1;
     this.#bytes += page.bytes.length;
@@ -255,7 +255,7 @@ function readHeader(record: Uint8Array): SnapshotHeader {
   const groupId = reader.u32();
   const clusterId = reader.id();
   const snapshot = readSnapshotMeta(reader);
-  const machine = reader.bytes().slice();
+  const machine = copyBytes(reader.bytes());
   reader.end();
   return { groupId, clusterId, snapshot, machine };
 }

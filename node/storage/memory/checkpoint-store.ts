@@ -166,7 +166,7 @@ class Directory {
     if (this.pages.size !== count)
       return { type: "damaged", reason: `${this.pages.size} pages are there, the meta row says ${count}` };
     if (sum.value !== hash) return { type: "damaged", reason: "The hash over all pages does not hold" };
-    return { type: "loaded", meta: { snapshot: meta.snapshot, machine: meta.machine.slice() } };
+    return { type: "loaded", meta: { snapshot: meta.snapshot, machine: new Uint8Array(meta.machine) } };
   }
 }
 
@@ -199,7 +199,7 @@ class MemoryCheckpointStore implements CheckpointStore {
           done(this.#check());
           return;
         }
-        onPages(batch.map(([number, { bytes }]) => ({ number, bytes: bytes.slice() })));
+        onPages(batch.map(([number, { bytes }]) => ({ number, bytes: new Uint8Array(bytes) })));
         this.#later(() => next(from + batch.length));
       };
       next(0);
@@ -222,7 +222,10 @@ class MemoryCheckpointStore implements CheckpointStore {
     return {
       put: (pages, done) => {
         calls.enter("put");
-        const copies = pages.map(({ number, bytes }) => ({ ...fingerprint(number, 0, bytes), bytes: bytes.slice() }));
+        const copies = pages.map(({ number, bytes }) => ({
+          ...fingerprint(number, 0, bytes),
+          bytes: new Uint8Array(bytes),
+        }));
         this.#write(calls, done, () => copies.forEach((page) => changes.set(page.number, page)));
       },
       remove: (numbers, done) => {
@@ -282,7 +285,7 @@ class MemoryCheckpointStore implements CheckpointStore {
     done: Done,
   ): void {
     const directory = this.#directory;
-    const meta = { snapshot, machine: machine.slice() };
+    const meta = { snapshot, machine: new Uint8Array(machine) };
     const closed = this.#closed;
     // A crash may come between the write and its completion.
     directory.unfinished = (): void => {
