@@ -3,7 +3,7 @@ import { crc32 } from "../../codec/crc.ts";
 import { invariant } from "../../raft/assert.ts";
 import { type Index, type Term } from "../../raft/types.ts";
 import { FORMAT_VERSION, isZeroSector, roundToSector, SECTOR_BYTES } from "./format.ts";
-import { type LogRecord, readRecords, recordBytesMax, writeRecord } from "./record.ts";
+import { type LogRecord, type Position, readRecords, recordBytesMax, writeRecord } from "./record.ts";
 
 /**
  * A group: what one write and one sync make durable, whole or not at all. It fills whole sectors.
@@ -68,7 +68,7 @@ export function groupBytesMax(recordBytes: number): number {
 
 /** Encodes groups into one buffer that is used again: the bytes of a group hold until the next one. */
 export class GroupEncoder {
-  readonly #writer = new ByteWriter(64 * 1024);
+  readonly #writer = new ByteWriter(4096);
 
   /** @returns the bytes, a multiple of a sector long, and the checksum that stands for the group */
   encode(
@@ -113,6 +113,12 @@ export class GroupEncoder {
     for (const sector of zeroSectors) grown[sector * SECTOR_BYTES] = ESCAPED_BYTE;
     writer.patchU32(LENGTH_AT + 4, zeroSectors.length);
   }
+}
+
+/** A seal that says that the segment `next` holds a durable group: one sector. It stands where the log leaves its segment. */
+export function encodeStartedSeal(groupId: number, at: Position & { readonly crc: number }, next: number): Uint8Array {
+  const place = { groupId, generation: at.generation, offset: at.offset, previousCrc: at.crc };
+  return new GroupEncoder().encode(place, "seal", 0, [{ type: "seal", next, started: true }]).bytes;
 }
 
 /** @returns a sentence that says what is wrong when the bytes at the place's offset are no header of this place */

@@ -13,7 +13,8 @@ export interface PreparedSegment {
 }
 
 type Taken = (error: Error | undefined, segment: PreparedSegment | undefined) => void;
-type Job = (done: (error: Error | undefined) => void) => void;
+type Done = (error: Error | undefined) => void;
+type Job = (done: Done) => void;
 
 /** Name of a file on its way to become a segment. Whatever has it when a log is opened is removed. */
 export const PREPARING_NAME = "preparing.tmp";
@@ -36,6 +37,7 @@ export class SegmentPool {
   #wanted = false;
   #taker: Taken | undefined;
   #recyclable: string | undefined;
+  readonly #rewrites: { readonly name: string; readonly bytes: Uint8Array; readonly position: number }[] = [];
   readonly #removable: string[] = [];
   #running = false;
   #closed: (() => void) | undefined;
@@ -82,6 +84,12 @@ export class SegmentPool {
     this.prepare();
   }
 
+  /** Replaces bytes of a segment that the log has left. Comes before the segment can be recycled. */
+  rewrite(name: string, bytes: Uint8Array, position: number): void {
+    this.#rewrites.push({ name, bytes, position });
+    this.#run();
+  }
+
   /** Takes back a segment that the log no longer needs. */
   give(name: string, bytes: number): void {
     if (bytes === this.#settings.segmentBytes && this.#recyclable === undefined) this.#recyclable = name;
@@ -102,6 +110,11 @@ export class SegmentPool {
   /** Starts the next job when none is running. Failures of removals are not reported: the next opening tries again. */
   #run(): void {
     if (this.#running || this.#closed !== undefined) return;
+    const rewrite = this.#rewrites.shift();
+    if (rewrite !== undefined) {
+      this.#start((done) => this.#rewrite(rewrite.name, rewrite.bytes, rewrite.position, done));
+      return;
+    }
     if (this.#wanted && this.#ready === undefined) {
       this.#wanted = false;
       this.#start((done) => this.#makeSegment(done));
@@ -134,7 +147,22 @@ export class SegmentPool {
     });
   }
 
-  #makeSegment(done: (error: Error | undefined) => void): void {
+  /** A failure is not reported: the seal only adds a check. The log itself meets a failing disk soon enough. */
+  #rewrite(name: string, bytes: Uint8Array, position: number, done: Done): void {
+    let file: DiskFile;
+    try {
+      file = this.#disk.open(`${this.#directory}/${name}`);
+    } catch {
+      done(undefined);
+      return;
+    }
+    file.writeAndSync([bytes], position, () => {
+      file.close();
+      done(undefined);
+    });
+  }
+
+  #makeSegment(done: Done): void {
     const preparing = `${this.#directory}/${PREPARING_NAME}`;
     const recycled = this.#recyclable;
     this.#recyclable = undefined;
@@ -149,7 +177,7 @@ export class SegmentPool {
   }
 
   /** Writes zeros slice by slice, then the header, then gives the file its name. */
-  #fill(preparing: string, bytes: number, done: (error: Error | undefined) => void): void {
+  #fill(preparing: string, bytes: number, done: Done): void {
     let file: DiskFile;
     try {
       file = this.#disk.open(preparing);
@@ -178,12 +206,7 @@ export class SegmentPool {
     next(0);
   }
 
-  #name(
-    file: DiskFile,
-    preparing: string,
-    made: { generation: number; bytes: number },
-    done: (error: Error | undefined) => void,
-  ): void {
+  #name(file: DiskFile, preparing: string, made: { generation: number; bytes: number }, done: Done): void {
     const name = segmentName(made.generation);
     this.#disk.renameAndSync(preparing, `${this.#directory}/${name}`, (error) => {
       // The name may have become durable all the same, so the generation is used up.
@@ -196,7 +219,7 @@ export class SegmentPool {
   }
 
   /** A file whose write or sync failed is never written again. */
-  #giveUp(file: DiskFile, preparing: string, error: Error, done: (error: Error | undefined) => void): void {
+  #giveUp(file: DiskFile, preparing: string, error: Error, done: Done): void {
     file.close();
     this.#disk.removeAndSync(preparing, () => done(error));
   }

@@ -3,7 +3,7 @@ import { type Disk } from "../disk.ts";
 import { LogState } from "../log-state.ts";
 import { type LogIdentity, type LogStore, type OpenedLog } from "../log-store.ts";
 import { GROUPS_OFFSET, roundToSector, SECTOR_BYTES, segmentGeneration } from "./format.ts";
-import { GroupEncoder } from "./group.ts";
+import { encodeStartedSeal, GroupEncoder } from "./group.ts";
 import { type WalOptions, walSettings, type WalSettings } from "./options.ts";
 import { factsOf, followRecord, type LogRecord, type Position } from "./record.ts";
 import { type LiveSegment, noteIndexes, recoverLog, type RecoveredFiles } from "./recover.ts";
@@ -121,11 +121,9 @@ function markContinued(
   groupId: number,
   at: Position & { readonly crc: number; readonly next: number },
 ): void {
-  const place = { groupId, generation: at.generation, offset: at.offset, previousCrc: at.crc };
-  const seal: LogRecord = { type: "seal", next: at.next, started: true };
   const file = disk.open(path);
   try {
-    file.writeSync(new GroupEncoder().encode(place, "seal", 0, [seal]).bytes, at.offset);
+    file.writeSync(encodeStartedSeal(groupId, at, at.next), at.offset);
     file.syncSync();
   } finally {
     file.close();

@@ -6,9 +6,9 @@ import { type Disk } from "../disk.ts";
 import { identityFault, type LogState } from "../log-state.ts";
 import { type LogGroup, type LogIdentity, type LogStats, type LogStore } from "../log-store.ts";
 import { encodeWatermark, GROUPS_OFFSET, MEMBER_NAME_BYTES_MAX, SECTOR_BYTES } from "./format.ts";
-import { groupBytesMax, type GroupEncoder, type GroupType, recordsBytesMax } from "./group.ts";
+import { encodeStartedSeal, groupBytesMax, type GroupEncoder, type GroupType, recordsBytesMax } from "./group.ts";
 import { entryBytesLimit, type WalSettings } from "./options.ts";
-import { factsOf, followRecord, type LogRecord } from "./record.ts";
+import { factsOf, followRecord, type LogRecord, type Position } from "./record.ts";
 import { type LiveSegment, noteIndexes } from "./recover.ts";
 import { type PreparedSegment, SegmentPool } from "./segment-pool.ts";
 
@@ -207,6 +207,8 @@ export class WriteAheadLog implements LogStore {
 
   /** Ends the active segment, durably, before the log goes on in the next one. */
   #seal(next: PreparedSegment): void {
+    const { generation, name } = this.#active;
+    const end = { generation, offset: this.#offset, crc: this.#crc };
     const seal: LogRecord = { type: "seal", next: next.generation, started: false };
     this.#writeGroup("seal", [seal], (error) => {
       if (error !== undefined) {
@@ -214,14 +216,18 @@ export class WriteAheadLog implements LogStore {
         this.#fail(error);
         return;
       }
-      this.#beginSegment(next);
+      this.#beginSegment(next, end, name);
     });
   }
 
-  /** The first group of a segment holds the state before it and the records that did not fit the last one. */
-  #beginSegment(next: PreparedSegment): void {
-    const previous = { generation: this.#active.generation, offset: this.#offset };
+  /**
+   * The first group of a segment holds the state before it and the records that did not fit the last one. It follows the
+   * last group in front of the seal: the seal itself is written again once the new segment has begun.
+   */
+  #beginSegment(next: PreparedSegment, end: Position & { readonly crc: number }, sealed: string): void {
+    const previous = { generation: end.generation, offset: end.offset };
     const start: LogRecord = { type: "start", previous, facts: factsOf(this.#written) };
+    this.#crc = end.crc;
     this.#active.file.close();
     this.#active = next;
     this.#offset = GROUPS_OFFSET;
@@ -234,7 +240,16 @@ export class WriteAheadLog implements LogStore {
     invariant(this.#fits(startBytes + first), "A unit fits into an empty segment");
     this.#queue.unshift({ records: [start], bytes: startBytes, done: undefined });
     const { records, dones } = this.#nextUnits(startBytes + first);
-    this.#writeGroup("start", records, (error) => this.#completed(error, dones));
+    this.#writeGroup("start", records, (error) => {
+      if (error === undefined) this.#markBegun(sealed, end, next.generation);
+      this.#completed(error, dones);
+    });
+  }
+
+  /** Off the hot path: the loss of everything in the new segment would not be noticed otherwise. */
+  #markBegun(sealed: string, end: Position & { readonly crc: number }, next: number): void {
+    const bytes = encodeStartedSeal(this.#settings.groupId, end, next);
+    this.#pool.rewrite(sealed, bytes, end.offset);
   }
 
   #writeGroup(type: GroupType, records: readonly LogRecord[], done: Done): void {
