@@ -29,32 +29,31 @@ async function start(
   number: number,
   limits: Partial<TransportLimits> = {},
   host = "127.0.0.1",
-): Promise<Member & { log: string[] }> {
+): Promise<Member & Pick<TcpTransport, "statistics"> & { log: string[] }> {
   const log: string[] = [];
   const note = (message: string, fields?: Readonly<Record<string, unknown>>) => {
     log.push(`${message} ${JSON.stringify(fields ?? {})}`);
   };
   const logger = { debug: note, info: note, warn: note };
-  const create = (given: ReturnType<typeof identity>) =>
-    new TcpTransport({ listenUrls: [`http://${host}:0`], identity: given, logger, limits });
-  const member = await startMember({ create }, identity(number));
+  const transport = new TcpTransport({ listenUrls: [`http://${host}:0`], identity: identity(number), logger, limits });
+  const member = await startMember({ create: () => transport }, identity(number));
   open.push(() => close(member.transport));
-  return { ...member, log };
+  return { ...member, log, statistics: () => transport.statistics() };
 }
 
 const portOf = (member: Member): number => Number(new URL(member.urls[0]!).port);
 
 /** Stands between two members, and can stop to pass anything on, or cut. */
 class Proxy {
-  readonly #target: number;
+  target: number;
   readonly #pairs: [Socket, Socket][] = [];
   readonly server: Server;
   silent = false;
 
   constructor(target: number) {
-    this.#target = target;
+    this.target = target;
     this.server = createServer((near) => {
-      const far = connect(this.#target, "127.0.0.1");
+      const far = connect(this.target, "127.0.0.1");
       this.#pairs.push([near, far]);
       for (const [from, to] of [
         [near, far],
@@ -242,6 +241,26 @@ describe("broken connections", () => {
     await connected(a, b);
   });
 
+  it("to a member that came back elsewhere are given up when it connects, not after the idle time", async () => {
+    const limits = { idleTimeoutMs: 600_000 };
+    const [a, before, after] = [await start(1, limits), await start(2), await start(2)];
+    const [toA, toB] = [new Proxy(portOf(a)), new Proxy(portOf(before))];
+    a.transport.setPeers([{ ...peerOf(before), urls: await toB.listen() }]);
+    before.transport.setPeers([{ ...peerOf(a), urls: await toA.listen() }]);
+    await connected(a, before);
+    await connected(before, a);
+    // The machine of m2 is gone without a word, and m2 starts on another one.
+    toA.block();
+    toB.block();
+    toB.target = portOf(after);
+    after.transport.setPeers([peerOf(a)]);
+    await vi.waitFor(() => {
+      a.transport.send(after.id, text("welcome"));
+      expect(after.recorder.frames).toContain(`${a.id}:welcome`);
+    }, WAIT);
+    expect(a.recorder.lost).toEqual([]);
+  });
+
   it("that are idle but alive stay", async () => {
     const limits = { pingIntervalMs: 10, idleTimeoutMs: 40 };
     const [a, b] = [await start(1, limits), await start(2, limits)];
@@ -326,7 +345,13 @@ it("a frame over the limit is dropped before it is sent", async () => {
   await connected(a, b);
   a.recorder.unreachable.length = 0;
   expect(a.transport.send(b.id, [Buffer.alloc(65_536 - FRAME_HEADER_BYTES)])).toBe(true);
+  const before = a.statistics();
   expect(a.transport.send(b.id, [Buffer.alloc(65_537)])).toBe(false);
+  const [row] = before;
+  expect(row).toMatchObject({ memberId: b.id, connected: true, droppedFrames: expect.any(Number) });
+  expect(a.statistics()).toEqual([
+    { ...row, bufferedBytes: expect.any(Number), droppedFrames: row!.droppedFrames + 1 },
+  ]);
   await vi.waitFor(() => expect(a.recorder.unreachable).toEqual([b.id]), WAIT);
   expect(a.recorder.lost).toEqual([]);
 });

@@ -123,7 +123,7 @@ function open(
     {
       ...target,
       ...credentials.material(),
-      ...(isIP(address.host) === 0 ? { servername: address.host } : {}),
+      ...(isIP(address.host) === 0 ? { servername: address.host.replace(/\.$/, "") } : {}),
       ALPNProtocols: [PEER_PROTOCOL],
       rejectUnauthorized: true,
       checkServerIdentity: (host, certificate) => {

@@ -69,7 +69,10 @@ export class Listener {
 
   listen(done: (error: Error | undefined) => void): void {
     const { host, port } = this.#address;
-    const onError = (error: Error): void => done(error);
+    const onError = (cause: Error): void => {
+      const message = `Cannot listen for peers at "${formatPeerUrl(this.#address)}": ${cause.message}`;
+      done(new ConcordError("CONCORD_CONFIGURATION_INVALID", message, { cause }));
+    };
     this.#server.once("error", onError);
     this.#server.listen({ host, port }, () => {
       this.#server.off("error", onError);

@@ -14,10 +14,12 @@ import { type Connection } from "./connection.ts";
 import { type PeerCredentials } from "../credentials.ts";
 import { type DialContext } from "./dial.ts";
 import { Dialer, type DialerContext } from "./dialer.ts";
+import { payloadLength } from "./frame.ts";
 import { type TransportLimits, transportLimits } from "./limits.ts";
 import { Listener } from "./listener.ts";
 import { probe } from "./probe.ts";
 import { NameResolver } from "./resolver.ts";
+import { countReceived, countSent, type FrameCounters, newCounters, type PeerStatistics } from "./statistics.ts";
 
 export interface TcpTransportOptions {
   /** `http://host:port` or `https://host:port`; port 0 takes a free one, see `urls`. */
@@ -46,6 +48,7 @@ export class TcpTransport implements Transport {
   readonly #listeners: readonly Listener[];
   readonly #dialers = new Map<MemberId, Dialer>();
   readonly #links = new Map<MemberId, Link>();
+  readonly #counters = new Map<MemberId, FrameCounters>();
   readonly #unreachable = new Set<MemberId>();
   readonly #probes = new Set<() => void>();
   readonly #dialContext: DialContext;
@@ -81,6 +84,19 @@ export class TcpTransport implements Transport {
   /** The listen URLs with the ports that were bound. */
   get urls(): readonly string[] {
     return this.#listeners.map((listener) => listener.url);
+  }
+
+  /** One row for each peer. */
+  statistics(): readonly PeerStatistics[] {
+    return [...this.#counters].map(([memberId, counters]) => {
+      const connection = this.#connectionTo(memberId);
+      return {
+        memberId,
+        connected: connection !== undefined,
+        bufferedBytes: connection?.bufferedBytes ?? 0,
+        ...counters,
+      };
+    });
   }
 
   start(handler: TransportHandler, done: (error: Error | undefined) => void): void {
@@ -119,13 +135,15 @@ export class TcpTransport implements Transport {
   }
 
   send(to: MemberId, chunks: readonly Uint8Array[]): boolean {
-    // A member that was just adopted does not know the others' URLs yet: it answers over their connections.
-    const connection = this.#dialers.get(to)?.connection ?? this.#links.get(to)?.incoming;
-    let bytes = 0;
-    for (const chunk of chunks) bytes += chunk.length;
-    if (bytes <= this.#limits.frameBytesMax && connection?.send("message", chunks) === true) return true;
-    if (bytes > this.#limits.frameBytesMax)
-      this.#options.logger.warn("Frame is larger than allowed and was dropped", { memberId: to, bytes });
+    const counters = this.#counters.get(to);
+    const bytes = payloadLength(chunks);
+    const fits = bytes <= this.#limits.frameBytesMax;
+    if (!fits) this.#options.logger.warn("Frame is larger than allowed and was dropped", { memberId: to, bytes });
+    if (fits && this.#connectionTo(to)?.send("message", chunks) === true) {
+      countSent(counters, bytes);
+      return true;
+    }
+    if (counters !== undefined) counters.droppedFrames += 1;
     this.#reportUnreachable(to);
     return false;
   }
@@ -171,16 +189,18 @@ export class TcpTransport implements Transport {
         this.#link(peer.id).outgoing = connection;
       },
       onDown: (connection) => this.#onEnd(peer.id, connection),
-      onFrame: (payload) => this.#handler?.onFrame(peer.id, payload),
+      onFrame: (payload) => this.#deliver(peer.id, payload),
       onRemoved: () => this.#handler?.onRemoved(),
     });
     this.#dialers.set(peer.id, dialer);
+    this.#counters.set(peer.id, newCounters());
     dialer.dialNow();
   }
 
   /** A removed member loses both connections: it dials again, and is then told. */
   #dropPeer(id: MemberId, dialer: Dialer): void {
     this.#dialers.delete(id);
+    this.#counters.delete(id);
     dialer.stop();
     const link = this.#links.get(id);
     if (link === undefined) return;
@@ -205,13 +225,17 @@ export class TcpTransport implements Transport {
     link.incoming = connection;
     connection.becomeSession({
       onFrame: (kind, payload) => {
-        if (kind === "message") this.#handler?.onFrame(from, payload);
+        if (kind === "message") this.#deliver(from, payload);
         else if (kind !== "ping") connection.destroy(`the peer sent a ${kind} after its handshake`);
       },
       onEnd: () => this.#onEnd(from, connection),
     });
-    // A member has one connection to us. An older one is half-open: its end was lost on the way.
-    previous?.destroy("the peer connected again");
+    // A member has one connection to us. An older one is half-open: its end was lost on the way, as it happens when a
+    // machine loses power and the member comes back elsewhere. The one that we dialled leads to the same dead place.
+    if (previous !== undefined) {
+      previous.destroy("the peer connected again");
+      link.outgoing?.destroy("the peer connected again");
+    }
     this.#dialers.get(from)?.dialNow();
   }
 
@@ -224,6 +248,16 @@ export class TcpTransport implements Transport {
     if (link.incoming !== undefined || link.outgoing !== undefined) return;
     this.#links.delete(member);
     this.#handler?.onConnectionLost(member);
+  }
+
+  /** A member that was just adopted does not know the others' URLs yet: it answers over their connections. */
+  #connectionTo(member: MemberId): Connection | undefined {
+    return this.#dialers.get(member)?.connection ?? this.#links.get(member)?.incoming;
+  }
+
+  #deliver(from: MemberId, payload: Uint8Array): void {
+    countReceived(this.#counters.get(from), payload.length);
+    this.#handler?.onFrame(from, payload);
   }
 
   #link(member: MemberId): Link {
