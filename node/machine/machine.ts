@@ -232,7 +232,8 @@ export class Machine {
    * stays false while a read, a frozen state or a hash holds on to something old, or a command is being applied.
    */
   sweep(units: number): boolean {
-    return this.#store.sweep(units);
+    // A command that is still choosing its branches has not begun to write, but reads the tree already.
+    return this.#current === undefined && this.#store.sweep(units);
   }
 
   /**

@@ -1,0 +1,344 @@
+import { describe, expect, it } from "vitest";
+import fc from "fast-check";
+import { type Compare, type Operation, type Outcome, type RangeOperation } from "../../node/machine/commands.ts";
+import { type FrozenState, Machine, type ReadTask } from "../../node/machine/machine.ts";
+import { NaiveMachine, plain } from "./naive-machine.ts";
+
+const OPTIONS = {
+  limits: { keyBytesMax: 64, valueBytesMax: 65_536, operationsMax: 64, nestingMax: 8 },
+  quotaBytes: 2 ** 30,
+};
+const ALL = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0) };
+
+/** Few keys, so that operations meet; bytes around 0 and 255, where orders go wrong. */
+const key = fc.oneof(
+  fc.array(fc.constantFrom(0, 1, 97, 98, 255), { minLength: 1, maxLength: 2 }).map((bytes) => Uint8Array.from(bytes)),
+  fc.integer({ min: 0, max: 60 }).map((n) => Uint8Array.from(Buffer.from(`k${n}`))),
+);
+const rangeEnd = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(new Uint8Array(0)) },
+  { weight: 2, arbitrary: fc.constant(Uint8Array.of(0)) },
+  { weight: 3, arbitrary: key },
+);
+/** Mostly small; the large ones fill pages, so that leaves split and join. */
+const value = fc
+  .tuple(fc.constantFrom(0, 1, 3, 900, 5000), fc.constantFrom(1, 2))
+  .map(([length, byte]) => new Uint8Array(length).fill(byte));
+
+const put = fc
+  .record({
+    type: fc.constant("put" as const),
+    key,
+    value,
+    lease: fc.oneof({ weight: 30, arbitrary: fc.constant(0n) }, { weight: 1, arbitrary: fc.constant(5n) }),
+    previous: fc.boolean(),
+    ignoreValue: fc.constant(false),
+    ignoreLease: fc.constantFrom(false, false, false, true),
+  })
+  .map((operation) => (operation.ignoreLease ? { ...operation, lease: 0n } : operation));
+const touch = put.map((operation) => ({ ...operation, value: new Uint8Array(0), ignoreValue: true }));
+const remove = fc.record({ type: fc.constant("delete" as const), key, rangeEnd, previous: fc.boolean() });
+/** A revision as a share of those that exist and a few beyond; 0 is the current one. */
+const share = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 110 }));
+const bound = fc.oneof(
+  { weight: 5, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 60 }) },
+);
+const range: fc.Arbitrary<RangeOperation> = fc.record({
+  type: fc.constant("range" as const),
+  key,
+  rangeEnd,
+  limit: fc.constantFrom(0, 0, 1, 3, 20),
+  revision: share,
+  sortTarget: fc.constantFrom("key" as const, "version" as const, "create" as const, "mod" as const, "value" as const),
+  sortOrder: fc.constantFrom("none" as const, "ascend" as const, "descend" as const),
+  keysOnly: fc.boolean(),
+  countOnly: fc.constantFrom(false, false, false, true),
+  minModRevision: bound,
+  maxModRevision: bound,
+  minCreateRevision: bound,
+  maxCreateRevision: bound,
+});
+const result = fc.constantFrom("equal" as const, "greater" as const, "less" as const, "notEqual" as const);
+const compare: fc.Arbitrary<Compare> = fc.oneof(
+  fc.record({
+    key,
+    rangeEnd,
+    result,
+    target: fc.constantFrom("version" as const, "create" as const, "mod" as const),
+    operand: fc.integer({ min: 0, max: 40 }),
+  }),
+  fc.record({ key, rangeEnd, result, target: fc.constant("lease" as const), operand: fc.constantFrom(0n, 1n) }),
+  fc.record({ key, rangeEnd, result, target: fc.constant("value" as const), operand: value }),
+);
+const { operation } = fc.letrec<{ operation: Operation; txn: Operation }>((tie) => ({
+  operation: fc.oneof({ maxDepth: 3 }, put, put, range, remove, touch, tie("txn")),
+  txn: fc.record({
+    type: fc.constant("txn" as const),
+    compares: fc.array(compare, { maxLength: 2 }),
+    success: fc.array(tie("operation"), { maxLength: 4 }),
+    failure: fc.array(tie("operation"), { maxLength: 4 }),
+  }),
+}));
+
+type Step =
+  | { readonly do: "apply"; readonly operation: Operation; readonly units: number }
+  | { readonly do: "compact"; readonly share: number }
+  | { readonly do: "sweep"; readonly units: number }
+  | { readonly do: "read"; readonly operation: RangeOperation }
+  | { readonly do: "continue"; readonly units: number }
+  | { readonly do: "changes"; readonly from: number; readonly range: RangeOperation; readonly units: number }
+  | { readonly do: "freeze"; readonly onlyDirty: boolean }
+  | { readonly do: "checkpoint"; readonly bytes: number; readonly fails: boolean }
+  | { readonly do: "restart" };
+
+const units = fc.constantFrom(1, 2, 5, 1000);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 12, arbitrary: fc.record({ do: fc.constant("apply" as const), operation, units }) },
+  { weight: 12, arbitrary: fc.record({ do: fc.constant("apply" as const), operation: put, units }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("apply" as const), operation: remove, units }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("compact" as const), share }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("sweep" as const), units }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("read" as const), operation: range }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("continue" as const), units }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("changes" as const), from: share, range, units }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("freeze" as const), onlyDirty: fc.constantFrom(true, true, false) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("checkpoint" as const),
+      bytes: fc.constantFrom(1, 20_000, 1e9),
+      fails: fc.constantFrom(false, false, true),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const) }) },
+);
+
+/** The machine and the model side by side, with a checkpoint as a store of pages would keep it. */
+class Pair {
+  machine = new Machine(OPTIONS);
+  readonly model = new NaiveMachine();
+  readonly #checkpoint = new Map<number, Uint8Array>();
+  #meta: Uint8Array | undefined;
+  #frozen: FrozenState | undefined;
+  #frozenDirty = false;
+  #reads: { readonly task: ReadTask; readonly expected: unknown }[] = [];
+  #index = 0;
+
+  constructor() {
+    const founder = { id: "0000000000000001", name: "a", peerUrls: [], clientUrls: [], learner: false, joined: true };
+    const found = {
+      type: "found",
+      clusterId: "00000000000000aa",
+      clusterUid: "",
+      size: 1,
+      founder,
+      awaited: [],
+    } as const;
+    expect(this.machine.apply(this.#context(), found).ok).toBe(true);
+  }
+
+  run(step: Step): void {
+    switch (step.do) {
+      case "apply": {
+        this.#apply(step.operation, step.units);
+        return;
+      }
+      case "compact": {
+        const command = { type: "compact", revision: this.#revision(step.share) } as const;
+        expect(plain(this.machine.apply(this.#context(), command))).toEqual(this.model.apply(command));
+        return;
+      }
+      case "sweep":
+        this.machine.sweep(step.units);
+        return;
+      case "read": {
+        const operation = this.#settle(step.operation) as RangeOperation;
+        this.#reads.push({ task: this.machine.read(operation), expected: this.model.apply(operation) });
+        return;
+      }
+      case "continue":
+        this.#reads = this.#reads.filter(({ task, expected }) => {
+          const done = task.advance(step.units);
+          if (done !== undefined) expect(plain(done)).toEqual(expected);
+          return done === undefined;
+        });
+        return;
+      case "changes": {
+        this.#changes(step);
+        return;
+      }
+      case "freeze":
+        this.#frozen?.close();
+        this.#frozenDirty = step.onlyDirty && this.#meta !== undefined;
+        this.#frozen = this.machine.freeze({ onlyDirty: this.#frozenDirty });
+        return;
+      case "checkpoint": {
+        this.#write(step);
+        return;
+      }
+      case "restart":
+        this.check();
+        this.#frozen?.close();
+        this.#frozen = undefined;
+        this.#restart();
+    }
+  }
+
+  /** Everything there is, at every revision that can be read. */
+  check(): void {
+    this.machine.checkInvariants();
+    for (const { task } of this.#reads) task.close();
+    this.#reads = [];
+    this.#compare(this.machine);
+  }
+
+  #compare(machine: Machine): void {
+    expect([machine.revision, machine.compactRevision]).toEqual([this.model.revision, this.model.compactRevision]);
+    for (let revision = Math.max(1, machine.compactRevision); revision <= machine.revision; revision += 1) {
+      const result = machine.read({ ...PLAIN_RANGE, ...ALL, revision }).advance(1e9);
+      expect(plain(result)).toEqual({
+        ok: true,
+        revision: this.model.revision,
+        reply: { ...(this.model.range({ ...PLAIN_RANGE, ...ALL }, this.model.states[revision]) as object) },
+      });
+    }
+    expect(machine.stats().keys).toBe(this.model.states[this.model.revision]!.size);
+    const from = machine.compactRevision + 1;
+    const changes = machine.changes(ALL, from, machine.revision, { previous: true, units: 1e9 });
+    const expected = this.model.changesOf(ALL, from, machine.revision);
+    expect(plain(changes.events)).toEqual(expected.map(({ event }) => event));
+    expect(plain(changes.previousRows)).toEqual(expected.map(({ previous }) => previous));
+  }
+
+  #apply(operation: Operation, slice: number): void {
+    const command = this.#settle(operation);
+    const before = this.machine.revision;
+    const probe = command.type === "txn" ? Uint8Array.of(97) : command.key;
+    const shown = plain(this.machine.get(probe));
+    this.machine.start(this.#context(), command);
+    let outcome: Outcome | undefined;
+    while ((outcome = this.machine.advance(slice)) === undefined) {
+      // Readers see the state before the command until it is finished.
+      expect(this.machine.revision).toBe(before);
+      expect(plain(this.machine.get(probe))).toEqual(shown);
+      expect(this.machine.sweep(1)).toBe(false);
+    }
+    expect(plain(outcome)).toEqual(this.model.apply(command));
+  }
+
+  #changes({ from, range, units: slice }: Extract<Step, { do: "changes" }>): void {
+    const first = Math.max(this.machine.compactRevision + 1, this.#revision(from));
+    const last = this.machine.revision;
+    const events: unknown[] = [];
+    for (let next = first; next <= last;) {
+      const batch = this.machine.changes(range, next, last, { previous: false, units: slice });
+      expect(batch.next).toBeGreaterThan(next);
+      events.push(...batch.events);
+      next = batch.next;
+    }
+    expect(plain(events)).toEqual(this.model.changesOf(range, first, last).map(({ event }) => event));
+  }
+
+  /** Writes the frozen state into the checkpoint, as one batch or not at all. */
+  #write({ bytes, fails }: Extract<Step, { do: "checkpoint" }>): void {
+    const frozen = this.#frozen;
+    if (frozen === undefined) return;
+    this.#frozen = undefined;
+    const pages = new Map<number, Uint8Array>();
+    for (let batch = frozen.nextPages(bytes); batch !== undefined; batch = frozen.nextPages(bytes))
+      for (const page of batch) pages.set(page.number, page.bytes);
+    if (!fails) {
+      if (!this.#frozenDirty) this.#checkpoint.clear();
+      else for (const number of frozen.removedPages) this.#checkpoint.delete(number);
+      for (const [number, page] of pages) this.#checkpoint.set(number, page);
+      this.#meta = frozen.meta;
+      this.machine.checkpointed(frozen);
+      const loaded = this.#load();
+      loaded.checkInvariants();
+      if (frozen.revision === this.model.revision && loaded.compactRevision === this.model.compactRevision) {
+        this.#compare(loaded);
+        expect(hashOf(loaded)).toEqual(hashOf(this.machine));
+      }
+    }
+    frozen.close();
+  }
+
+  #load(): Machine {
+    const loader = Machine.loader(OPTIONS);
+    for (const [number, page] of [...this.#checkpoint].reverse()) loader.page(number, page);
+    return loader.finish(this.#meta!);
+  }
+
+  /** A process that ends and begins again from a checkpoint of just now. */
+  #restart(): void {
+    this.#frozenDirty = this.#meta !== undefined;
+    this.#frozen = this.machine.freeze({ onlyDirty: this.#frozenDirty });
+    const before = hashOf(this.machine);
+    this.#write({ do: "checkpoint", bytes: 1e9, fails: false });
+    const { appliedIndex, clusterTimeMs, wallTimeMs } = this.machine;
+    this.machine = this.#load();
+    expect(hashOf(this.machine)).toEqual(before);
+    expect(this.machine).toMatchObject({ appliedIndex, clusterTimeMs, wallTimeMs });
+  }
+
+  /** Turns shares into revisions. */
+  #settle(operation: Operation): Operation {
+    if (operation.type === "range") return { ...operation, revision: this.#revision(operation.revision) };
+    if (operation.type !== "txn") return operation;
+    const settle = (branch: readonly Operation[]): Operation[] => branch.map((inner) => this.#settle(inner));
+    return { ...operation, success: settle(operation.success), failure: settle(operation.failure) };
+  }
+
+  #revision(of: number): number {
+    return Math.ceil((this.model.revision * of) / 100);
+  }
+
+  #context(): { index: number; clusterTimeMs: number; wallTimeMs: number } {
+    this.#index += 1;
+    return { index: this.#index, clusterTimeMs: this.#index * 10, wallTimeMs: 1e12 + this.#index };
+  }
+}
+
+const PLAIN_RANGE: RangeOperation = {
+  type: "range",
+  key: Uint8Array.of(0),
+  rangeEnd: Uint8Array.of(0),
+  limit: 0,
+  revision: 0,
+  sortTarget: "key",
+  sortOrder: "none",
+  keysOnly: false,
+  countOnly: false,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+};
+
+function hashOf(machine: Machine): unknown {
+  const task = machine.hash();
+  for (;;) {
+    const hash = task.advance(7);
+    if (hash !== undefined) return hash;
+  }
+}
+
+describe("machine against the model", () => {
+  it("gives the same outcomes, rows, changes and checkpoints, however it is sliced", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => {
+        const pair = new Pair();
+        for (const one of steps) pair.run(one);
+        pair.check();
+      }),
+      {
+        numRuns: Number(process.env["CONCORD_MODEL_RUNS"] ?? 150),
+        seed: Number(process.env["CONCORD_MODEL_SEED"] ?? 20),
+      },
+    );
+  });
+});
