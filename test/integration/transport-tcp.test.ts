@@ -63,7 +63,10 @@ class Proxy {
         from.on("data", (bytes: Buffer) => {
           if (!this.silent) to.write(bytes);
         });
-        from.on("close", () => to.destroy());
+        // Silence hides the end too: each side has to find out for itself.
+        from.on("close", () => {
+          if (!this.silent) to.destroy();
+        });
       }
     });
   }
