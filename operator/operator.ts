@@ -38,12 +38,13 @@ export interface OperatorOptions {
   readonly doors?: MemberDoorsOptions;
   readonly reflector?: CachesOptions["reflector"];
   readonly failpoint?: Failpoint;
+  /** Secrets are read by name, and again after so many milliseconds. @default 300000 */
+  readonly secretAgeMsMax?: number;
 }
 
 /** Requests of the election have a budget of their own, so that a busy operator never loses its lease to itself. */
 const ELECTION_QUERIES_PER_SECOND = 5;
 const ELECTION_BURST = 10;
-/** Secrets are read by name, and again after this time. */
 const SECRET_AGE_MS_MAX = 300_000;
 const CONTROLLER_NAME = "concordcluster";
 const REPORTING_CONTROLLER = "concord.io/operator";
@@ -69,7 +70,9 @@ export class Operator {
       namespaces: options.namespaces,
       ...(options.reflector === undefined ? {} : { reflector: options.reflector }),
     });
-    const secrets = new NamedCache<SecretObject>(client, RESOURCES.secrets, { ageMsMax: SECRET_AGE_MS_MAX });
+    const secrets = new NamedCache<SecretObject>(client, RESOURCES.secrets, {
+      ageMsMax: options.secretAgeMsMax ?? SECRET_AGE_MS_MAX,
+    });
     this.#doors = new MemberDoors(secrets, log, options.doors);
     this.#events = new EventRecorder(client, log, { controller: REPORTING_CONTROLLER, instance: options.instance });
     const memory = { expectations: new Expectations(), lastApplied: new LastAppliedMemory() };

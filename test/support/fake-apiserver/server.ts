@@ -37,6 +37,8 @@ export class FakeApiServer {
   readonly storage = new Storage();
   readonly requests: SeenRequest[] = [];
   faults: FaultPlan = () => undefined;
+  /** Asked after a request that changed something: true breaks its connection before the answer. */
+  breakAfterEffect: (request: SeenRequest) => boolean = () => false;
   readonly #server: http.Server;
   readonly #watchers = new Set<Watcher>();
   /** Objects per page at most, whatever the client asks for. */
@@ -125,8 +127,10 @@ export class FakeApiServer {
       }
       const text = Buffer.concat(chunks).toString("utf8");
       const body = text === "" ? {} : (JSON.parse(text) as JsonObject);
+      const version = this.storage.version;
       const answer = this.#route(method, url, body, request.headers["content-type"] ?? "");
-      if (fault?.type === "reset") {
+      const broken = this.storage.version !== version && this.breakAfterEffect(seen);
+      if (fault?.type === "reset" || broken) {
         request.socket.destroy();
         return;
       }
