@@ -63,6 +63,8 @@ export const ERROR_TABLE = {
   CONCORD_UNREACHABLE: failed("the member does not answer", 503, 14, true),
   /** A precondition of the request (If-Match, If-None-Match) does not hold. */
   CONCORD_CONDITION_FAILED: failed("the condition of the request does not hold", 412, 9),
+  /** Of a command: a file of its own, not the data of a member. */
+  CONCORD_FILE_FAILED: failed("a file could not be read or written", 500, 15),
   CONCORD_USAGE: failed("the command line is invalid", 400, 3),
   CONCORD_INVALID_ARGUMENT: failed("invalid argument", 400, 3),
   CONCORD_URI_TOO_LONG: failed("the address of the request is too long", 414, 3),

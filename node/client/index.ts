@@ -1,5 +1,6 @@
 export * from "./admin.ts";
 export { AdminClient } from "./admin-client.ts";
+export { KvClient, type KvList, type KvRow, type ReadOptions } from "./kv-client.ts";
 export {
   clientTlsFromFiles,
   HttpConnection,

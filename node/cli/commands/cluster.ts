@@ -1,0 +1,146 @@
+import { createHash } from "node:crypto";
+import { open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { type Command } from "commander";
+import { AdminClient } from "../../client/admin-client.ts";
+import { type MemberStatus } from "../../client/admin.ts";
+import { ConcordError } from "../../client/errors.ts";
+import {
+  addClientOptions,
+  atAnyEndpoint,
+  connectionOptions,
+  endpointsOf,
+  type ClientOptions,
+  type CommandIo,
+} from "../context.ts";
+import { print, table } from "../output.ts";
+
+const connect = (...parameters: ConstructorParameters<typeof AdminClient>): AdminClient =>
+  new AdminClient(...parameters);
+
+/** `concord status`, `members`, `transfer`, `snapshot`: they use the admin door. */
+export function registerCluster(program: Command, io: CommandIo, setStatus: (status: number) => void): void {
+  addClientOptions(program.command("status"), io)
+    .description("show what every endpoint says of itself; fails when one does not answer or is not running")
+    .action(async (options: ClientOptions) => {
+      const answers = await allStatuses(options);
+      print(io, options.output, answers, () => statusTable(answers));
+      if (answers.some((answer) => answer.status?.state !== "running")) setStatus(1);
+    });
+
+  addClientOptions(program.command("members"), io)
+    .description("list the members of the cluster")
+    .action(async (options: ClientOptions) => {
+      const status = await atAnyEndpoint(options, connect, (admin) => admin.status());
+      const { members, leaderId } = status;
+      print(io, options.output, { members, leaderId }, () => memberTable(status));
+    });
+
+  addClientOptions(program.command("transfer [member]"), io)
+    .description("hand leadership to a member (its id or name), or to the one that is furthest")
+    .action(async (member: string | undefined, options: ClientOptions) => {
+      const answer = await atAnyEndpoint(options, connect, async (admin) =>
+        admin.transfer(member === undefined ? "" : memberId(await admin.status(), member)),
+      );
+      print(io, options.output, answer, () => `Leader is ${answer.leaderId}\n`);
+    });
+
+  addClientOptions(program.command("snapshot <file>"), io)
+    .description("save all data to a file, which only its owner may read")
+    .action(async (file: string, options: ClientOptions) => {
+      const saved = await atAnyEndpoint(options, connect, (admin) => save(admin, file));
+      print(io, options.output, saved, () => `Saved ${saved.bytes} bytes, SHA-256 ${saved.sha256}\n`);
+    });
+}
+
+interface EndpointAnswer {
+  readonly endpoint: string;
+  readonly status?: MemberStatus;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+async function allStatuses(options: ClientOptions): Promise<readonly EndpointAnswer[]> {
+  const connection = connectionOptions(options);
+  return Promise.all(
+    endpointsOf(options).map(async (endpoint): Promise<EndpointAnswer> => {
+      const admin = connect(endpoint, connection);
+      try {
+        return { endpoint, status: await admin.status() };
+      } catch (error) {
+        if (!ConcordError.is(error)) throw error;
+        return { endpoint, error: { code: error.code, message: error.message } };
+      } finally {
+        await admin.close();
+      }
+    }),
+  );
+}
+
+function statusTable(answers: readonly EndpointAnswer[]): string {
+  const head = ["ENDPOINT", "NAME", "STATE", "ROLE", "TERM", "APPLIED", "REVISION", "BYTES", "VERSION", "NOTE"];
+  const rows = answers.map(({ endpoint, status, error }) =>
+    status === undefined
+      ? [endpoint, "-", "-", "-", "-", "-", "-", "-", "-", error?.message ?? ""]
+      : [
+          endpoint,
+          status.name,
+          status.state,
+          status.role,
+          String(status.term),
+          `${status.appliedIndex}/${status.commitIndex}`,
+          String(status.revision),
+          String(status.databaseBytes),
+          status.version,
+          [status.leaderId === "" ? "no leader" : "", ...status.alarms].filter((note) => note !== "").join(", "),
+        ],
+  );
+  return table([head, ...rows]);
+}
+
+function memberTable({ members, leaderId }: MemberStatus): string {
+  const rows = members.map((member) => [
+    member.id,
+    member.name,
+    member.id === leaderId ? "leader" : member.learner ? "learner" : "follower",
+    member.peerUrls.join(","),
+    member.clientUrls.join(","),
+  ]);
+  return table([["ID", "NAME", "ROLE", "PEER URLS", "CLIENT URLS"], ...rows]);
+}
+
+function memberId({ members }: MemberStatus, wanted: string): string {
+  const found = members.find((member) => member.id === wanted || member.name === wanted);
+  if (found !== undefined) return found.id;
+  throw new ConcordError("CONCORD_MEMBER_NOT_FOUND", `"${wanted}" is neither the id nor the name of a member`);
+}
+
+/** Written beside and renamed when it is whole and on disk: a file under the wanted name is never a part of one. */
+async function save(admin: AdminClient, file: string): Promise<{ file: string; bytes: number; sha256: string }> {
+  const partial = `${file}.partial`;
+  const hash = createHash("sha256");
+  let bytes = 0;
+  try {
+    const handle = await open(partial, "w", 0o600);
+    try {
+      for await (const chunk of (await admin.snapshot()) as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        await handle.writeFile(chunk);
+        bytes += chunk.length;
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, file);
+    const directory = await open(dirname(file), "r");
+    await directory.sync().finally(() => directory.close());
+  } catch (error) {
+    await rm(partial, { force: true });
+    if (ConcordError.is(error)) throw error;
+    const cause = error instanceof Error ? error : new Error(String(error));
+    const message = `The snapshot was not saved to "${file}": ${cause.message}`;
+    // Errors of the file system name the call that failed; those of an interrupted stream do not.
+    throw new ConcordError("syscall" in cause ? "CONCORD_FILE_FAILED" : "CONCORD_UNREACHABLE", message, { cause });
+  }
+  return { file, bytes, sha256: hash.digest("hex") };
+}

@@ -1,0 +1,79 @@
+import { Command, CommanderError } from "commander";
+import { ConcordError, ERROR_TABLE, exitStatus } from "../client/errors.ts";
+import { registerCluster } from "./commands/cluster.ts";
+import { registerKv } from "./commands/kv.ts";
+import { type CommandIo } from "./context.ts";
+
+/** Adds commands to the program. `setStatus` sets the exit status of a command that does not fail with an error. */
+export type Registration = (program: Command, setStatus: (status: number) => void) => void;
+
+export interface ProgramOptions {
+  readonly version: string;
+  readonly io: CommandIo;
+  /** Commands that need more than a client: `node`, `dev`, `operator`. */
+  readonly registrations: readonly Registration[];
+}
+
+/** The command line: every command that exists, before anything is parsed. */
+export function buildProgram(options: ProgramOptions, setStatus: (status: number) => void): Command {
+  const { io } = options;
+  const program = new Command("concord")
+    .description("A strongly consistent key-value and coordination store")
+    .version(options.version)
+    .showHelpAfterError("Try --help")
+    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
+    .exitOverride();
+  for (const register of options.registrations) register(program, setStatus);
+  registerKv(program, io);
+  registerCluster(program, io, setStatus);
+  return program;
+}
+
+/**
+ * Parses and runs.
+ *
+ * @param argv - without the executable and the script.
+ * @returns The exit status: 0, or what the error table says (64 for a wrong command line, 76 when a write may have
+ * happened). Errors are one line on standard error, or JSON with `--output json`.
+ */
+export async function runProgram(argv: readonly string[], options: ProgramOptions): Promise<number> {
+  let status = 0;
+  const program = buildProgram(options, (next) => {
+    status = next;
+  });
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatus("CONCORD_USAGE");
+    if (!ConcordError.is(error)) throw error;
+    const { code, message, retryable, outcome } = error;
+    const json = argv.some((each, at) =>
+      /^(-o|--output)$/.test(each) ? argv[at + 1] === "json" : /^(-o|--output=)json$/.test(each),
+    );
+    options.io.stderr(
+      json
+        ? `${JSON.stringify({ code, message, retryable, outcome })}\n`
+        : `Error: ${message} (${code})${hint(error)}\n`,
+    );
+    return exitStatus(code);
+  }
+}
+
+function hint(error: ConcordError): string {
+  return ERROR_TABLE[error.code].outcome === "unknown" ? "; read before trying again" : "";
+}
+
+/** Standard streams of this process. */
+export function processIo(env: CommandIo["env"]): CommandIo {
+  return {
+    env,
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    async readStdin() {
+      const chunks: Buffer[] = [];
+      for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    },
+  };
+}
