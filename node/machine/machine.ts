@@ -189,8 +189,8 @@ export class Machine {
     const operation = singleKeyRange(key, revision);
     const reason = checkCommand(operation, this.#options.limits) ?? checkRevision(this.#store, revision);
     if (reason !== undefined) return { ...this.#refusal(reason), reason: readReason(reason) };
-    const view = revision <= 0 ? this.#store.committed : { ...this.#store.committed, revision, counted: false };
-    return { ok: true, revision: this.revision, reply: readSingle(this.#store, view, operation) };
+    const reply = readSingle(this.#store, this.#store.committedAt(revision), operation);
+    return { ok: true, revision: this.revision, reply };
   }
 
   /** Any range, or a txn without writes, in slices. */

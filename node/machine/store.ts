@@ -1,5 +1,6 @@
 import { InvariantError, invariant } from "./assert.ts";
 import { type Bytes, type KeyValue } from "./commands.ts";
+import { ByteArena } from "./byte-arena.ts";
 import { ChangeLog } from "./change-log.ts";
 import { EMPTY } from "./key-range.ts";
 import { KeyTable } from "./keys.ts";
@@ -39,6 +40,7 @@ export class Store {
   readonly changes: ChangeLog;
   readonly tree: Tree;
   readonly pins = new Pins();
+  readonly #arena = new ByteArena();
   #committed: View;
   #committedPages: number;
   #compactRevision = -1;
@@ -84,8 +86,12 @@ export class Store {
 
   /** The state at `revision`; 0 is the writer's. The caller has checked that it exists. */
   viewAt(revision: number): View {
-    if (revision <= 0) return this.working;
-    if (revision === this.revision) return this.#committed;
+    return revision <= 0 ? this.working : this.committedAt(revision);
+  }
+
+  /** The state at `revision`, without the writer's changes; 0 is the current one. */
+  committedAt(revision: number): View {
+    if (revision <= 0 || revision === this.revision) return this.#committed;
     return { root: this.#committed.root, revision, counted: false };
   }
 
@@ -200,15 +206,13 @@ export class Store {
   row(version: number, keysOnly = false): KeyValue {
     const { keys, versions, slab } = this;
     const slot = versions.key(version);
-    const keyLength = keys.length(slot);
-    const valueLength = keysOnly ? 0 : versions.valueLength(version);
-    // One buffer for both: an allocation costs more than the copy.
-    const bytes = new Uint8Array(keyLength + valueLength);
-    slab.copyTo(keys.address(slot), keyLength, bytes, 0);
-    slab.copyTo(versions.valueAddress(version), valueLength, bytes, keyLength);
+    const key = this.#arena.allocate(keys.length(slot));
+    slab.copyTo(keys.address(slot), key.length, key, 0);
+    const value = this.#arena.allocate(keysOnly ? 0 : versions.valueLength(version));
+    slab.copyTo(versions.valueAddress(version), value.length, value, 0);
     return {
-      key: bytes.subarray(0, keyLength),
-      value: bytes.subarray(keyLength),
+      key,
+      value,
       createRevision: versions.createRevision(version),
       modRevision: versions.modRevision(version),
       version: versions.version(version),
