@@ -40,7 +40,9 @@ export class NodeDisk implements Disk {
   }
 
   readFile(path: string): Uint8Array {
-    return readFileSync(path);
+    // A Buffer is a Uint8Array whose `slice` does not copy: nobody who is promised the one expects the other.
+    const { buffer, byteOffset, length } = readFileSync(path);
+    return new Uint8Array(buffer, byteOffset, length);
   }
 
   makeDirectory(path: string): void {

@@ -154,8 +154,8 @@ export function isPayloadWhole(segment: Uint8Array, offset: number, header: Grou
 
 /** @returns a sentence that says what is wrong when the payload, though whole, is not understood */
 export function decodePayload(segment: Uint8Array, offset: number, header: GroupHeader): DecodedGroup | string {
-  // A copy: entries keep views of it, and must not keep the whole segment alive.
-  const bytes = segment.slice(offset, header.end);
+  // A copy: it is changed below, and entries keep views of it, which must not keep the whole segment alive.
+  const bytes = new Uint8Array(segment.subarray(offset, header.end));
   const payloadEnd = GROUP_HEADER_BYTES + header.length;
   try {
     const list = new ByteReader(bytes.subarray(payloadEnd + (-payloadEnd & 3)));
