@@ -31,7 +31,7 @@ export function planChildren(view: View, options: ChildrenOptions): readonly (Ap
   const kept = view.members.filter((member) => !options.discarded.has(member.name));
   const shared = [
     buildServiceAccount(cluster),
-    buildPeersService(cluster, view.clusterId),
+    buildPeersService(cluster, { clusterId: view.clusterId, size: view.foundingSize }),
     buildClientService(cluster, cluster.spec),
     buildAnyService(cluster),
   ];

@@ -9,7 +9,8 @@ import { everJoined, type MemberView, type View } from "./view.ts";
  */
 export function isRemoved(view: View, member: MemberView): boolean {
   if (view.leader === undefined || member.configured !== undefined) return false;
-  if (member.recorded?.id !== undefined || member.report?.state === "removed") return true;
+  if (member.recorded?.id !== undefined || member.recorded?.state === "Removing") return true;
+  if (member.report?.state === "removed") return true;
   const pod = member.pod;
   return pod?.running === false && pod.waitingReason === "CrashLoopBackOff" && pod.lastTermination?.exitCode === 0;
 }

@@ -51,7 +51,7 @@ export function mayAddLearner(view: View, leader: ConfirmedLeader): BlockedStep 
  * missing while it restarts. A member that does not take part may restart whenever it wants.
  */
 export function mayRestart(view: View, leader: ConfirmedLeader, member: MemberView): BlockedStep | undefined {
-  if (isIdle(member)) return undefined;
+  if (isIdle(view, member)) return undefined;
   const down = leader.voters
     .filter((voter) => voter.id !== member.configured?.id)
     .map((voter) => ({ voter, member: memberOf(view, voter) }))
@@ -67,12 +67,14 @@ export function mayRestart(view: View, leader: ConfirmedLeader, member: MemberVi
 }
 
 /**
- * A restart cannot hurt: the member is no voter, or its process does not run. What is not in the configuration the leader
- * shows counts as no voter only if it never was one.
+ * A restart cannot hurt: the member is no voter, or its process does not run. What is in no configuration that a leader
+ * shows counts as no voter only if nothing hints that it ever was one.
  */
-export function isIdle(member: MemberView): boolean {
-  if (member.configured === undefined) return member.recorded?.id === undefined || member.pod?.running === false;
-  return member.configured.learner || (member.pod?.running === false && !member.configured.active);
+export function isIdle(view: View, member: MemberView): boolean {
+  if (member.pod?.running === false && member.configured?.active !== true) return true;
+  if (member.configured !== undefined) return member.configured.learner;
+  if (member.recorded?.id !== undefined) return false;
+  return view.clusterId === undefined || view.leader !== undefined || member.report?.state === "waiting";
 }
 
 /**

@@ -36,7 +36,7 @@ const STUCK_REASONS: ReadonlySet<string> = new Set([
 export function mayHaveNewTemplate(view: View, member: MemberView, turn: string | undefined): boolean {
   if (member.statefulSet === undefined || hasNewTemplate(view, member) || member.name === turn) return true;
   if (member.configured?.learner === true || !everJoined(member)) return true;
-  if (member.pod !== undefined && !isIdle(member)) return false;
+  if (member.pod !== undefined && !isIdle(view, member)) return false;
   if (STUCK_REASONS.has(member.pod?.waitingReason ?? "")) return true;
   const others = view.members.filter((other) => other !== member && everJoined(other));
   const worksElsewhere = others.some(
@@ -47,13 +47,25 @@ export function mayHaveNewTemplate(view: View, member: MemberView, turn: string 
 
 const templateOf = (member: MemberView): string | undefined => member.pod?.annotations[ANNOTATION.templateHash];
 
-/** Pods that take no part and were made from an old template: a restart can only help. Works without a leader. */
+/**
+ * Pods that take no part, and were made from an old template or hold on to a volume that is being deleted: a restart can
+ * only help. Works without a leader.
+ */
 export function restartIdleStep(view: View): Step | undefined {
+  const holder = view.members.find(
+    ({ claim, pod, recorded, configured }) =>
+      claim?.deleting === true &&
+      pod?.deleting === false &&
+      pod.nodeName !== undefined &&
+      recorded?.id === undefined &&
+      configured === undefined,
+  );
+  if (holder !== undefined && isIdle(view, holder)) return restart(holder, "its volume claim is being deleted");
   const member = view.members.find(
     (candidate) =>
       candidate.pod?.deleting === false &&
       !isUpdated(view, candidate) &&
-      isIdle(candidate) &&
+      isIdle(view, candidate) &&
       hasNewTemplate(view, candidate) &&
       candidate.statefulSet?.settled === true,
   );

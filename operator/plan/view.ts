@@ -35,6 +35,8 @@ export interface View {
   readonly leader: ConfirmedLeader | undefined;
   /** All founding members voted once. */
   readonly founded: boolean;
+  /** How many members were to found the cluster, once that is fixed. */
+  readonly foundingSize: number | undefined;
   /** How many voters there shall be: the founding size until founded, `spec.replicas` from then on. */
   readonly wanted: number;
   /** In the order of their serials. */
@@ -68,10 +70,11 @@ export const majority = (voters: number): number => Math.floor(voters / 2) + 1;
 export function buildView(observed: Observed): View {
   const { cluster, settings } = observed;
   const status = cluster.status;
-  const image = status.image ?? imageOfNewest(observed.statefulSets) ?? settings.defaultImage;
+  const image = status.image ?? imageInTheField(observed.statefulSets) ?? settings.defaultImage;
   const spec = effectiveSpec(cluster.spec, image);
   const reports = freshReports(observed);
   const clusterId = status.clusterID ?? clusterIdInTheField(observed, reports);
+  const foundingSize = status.founding?.size ?? foundingSizeInTheField(observed);
   const leader = confirmedLeader(reports, cluster.uid, clusterId);
   const founded = status.bootstrapTime !== undefined || leader?.report.state === "running";
   const serials = knownSerials(observed, leader);
@@ -82,7 +85,8 @@ export function buildView(observed: Observed): View {
     clusterId,
     leader,
     founded,
-    wanted: founded ? spec.replicas : (status.founding?.size ?? spec.replicas),
+    wanted: founded ? spec.replicas : (foundingSize ?? spec.replicas),
+    foundingSize,
     members: serials.members.map((serial) => memberView(observed, reports, leader, serial)),
     nextSerial: Math.max(status.nextMemberSerial ?? 1, ...serials.seen.map((serial) => serial + 1)),
   };
@@ -92,14 +96,23 @@ export function buildView(observed: Observed): View {
 function clusterIdInTheField(observed: Observed, reports: readonly MemberReport[]): string | undefined {
   const uid = observed.cluster.uid;
   const member = reports.find((report) => report.clusterId !== "" && report.clusterUid === uid);
-  if (member !== undefined) return member.clusterId;
+  return member?.clusterId ?? peersAnnotation(observed, ANNOTATION.clusterId);
+}
+
+function foundingSizeInTheField(observed: Observed): number | undefined {
+  const size = Number(peersAnnotation(observed, ANNOTATION.foundingSize));
+  return Number.isInteger(size) && size > 0 ? size : undefined;
+}
+
+/** The peers Service keeps a copy of what must survive the loss of status. */
+function peersAnnotation(observed: Observed, annotation: string): string | undefined {
   const service = observed.objects.find(
     (object) =>
       object.kind === "Service" &&
       object.name === peersServiceName(observed.cluster) &&
       object.controllerUid === observed.cluster.uid,
   );
-  return service?.annotations[ANNOTATION.clusterId];
+  return service?.annotations[annotation];
 }
 
 function freshReports(observed: Observed): readonly MemberReport[] {
@@ -147,8 +160,10 @@ function knownSerials(
     ...observed.statefulSets.filter((set) => set.controllerUid === cluster.uid).map((set) => set.name),
     ...(leader?.report.members ?? []).map((member) => member.name),
   ];
-  const members = unique(names.map((name) => memberSerial(cluster, name)));
   const claims = unique(observed.volumeClaims.map((claim) => volumeClaimSerial(cluster, claim.name)));
+  const named = unique(names.map((name) => memberSerial(cluster, name)));
+  // Status was lost: any volume may be one that the quorum needs. A member that was removed will say so itself.
+  const members = cluster.status.members === undefined ? unique([...named, ...claims]) : named;
   return { members, seen: [...members, ...claims] };
 }
 
@@ -176,9 +191,9 @@ function memberView(
   };
 }
 
-/** For a cluster whose status was lost: the image its youngest member was made with. */
-function imageOfNewest(sets: readonly StatefulSetFacts[]): string | undefined {
-  return sets.findLast((set) => set.image !== undefined)?.image;
+/** For a cluster whose status was lost: the image one of its members was made with. */
+function imageInTheField(sets: readonly StatefulSetFacts[]): string | undefined {
+  return sets.find((set) => set.image !== undefined)?.image;
 }
 
 /** In the configuration, or recorded to have been. A member that never was may be dropped without asking anybody. */

@@ -23,6 +23,8 @@ export const ANNOTATION = {
   templateHash: "concord.io/template-hash",
   /** On the peers Service: the cluster id, a second home beside status. */
   clusterId: "concord.io/cluster-id",
+  /** On the peers Service: how many members found the cluster. */
+  foundingSize: "concord.io/founding-size",
   /** On the ConcordCluster: "true" pauses like `spec.paused`. */
   paused: "concord.io/paused",
   /** On the ConcordCluster: any new value restarts all members, one by one. */

@@ -32,9 +32,15 @@ export function buildClientService(cluster: ClusterName, spec: ConcordClusterSpe
 }
 
 /** DNS names of the members, also of those that are not ready: they must find each other to become ready. */
-export function buildPeersService(cluster: ClusterName, clusterId: string | undefined): KubernetesObject {
+export function buildPeersService(
+  cluster: ClusterName,
+  founding: { readonly clusterId: string | undefined; readonly size: number | undefined },
+): KubernetesObject {
   return service(cluster, peersServiceName(cluster), {
-    annotations: clusterId === undefined ? undefined : { [ANNOTATION.clusterId]: clusterId },
+    annotations: {
+      ...(founding.clusterId === undefined ? {} : { [ANNOTATION.clusterId]: founding.clusterId }),
+      ...(founding.size === undefined ? {} : { [ANNOTATION.foundingSize]: String(founding.size) }),
+    },
     spec: {
       type: "ClusterIP",
       clusterIP: "None",

@@ -1,15 +1,15 @@
 import { ANNOTATION } from "../../operator/resources/labels.ts";
-import { volumeClaimName, memberSerial } from "../../operator/resources/names.ts";
 import {
   isDecisive,
   type Action,
+  type DecisiveAction,
   type IssueAuthorityAction,
   type IssueLeavesAction,
 } from "../../operator/plan/actions.ts";
 import { isDeepStrictEqual } from "node:util";
 import type { CertificateFacts, MemberReport, ObjectFacts, Observed, PodFacts } from "../../operator/plan/observed.ts";
 import { plan, type Plan } from "../../operator/plan/plan.ts";
-import { CLUSTER, World, WorldError, type Pod, type StoredObject } from "./operator-world.ts";
+import { CLUSTER, WorldError, type World, type Pod, type StoredObject } from "./operator-world.ts";
 
 /** How the surroundings treat the operator. All zero: a perfect day. */
 export interface Weather {
@@ -311,11 +311,19 @@ function issue(action: IssueAuthorityAction | IssueLeavesAction, now: number): R
   return Object.fromEntries([...trust, ...leaves]);
 }
 
-function describe(action: Action): string {
-  const fields = action as unknown as Record<string, unknown>;
-  return [action.type, fields["memberName"], fields["podName"], fields["kind"], fields["name"], fields["toName"]]
-    .filter((field) => field !== undefined)
-    .join(" ");
+function describe(action: DecisiveAction): string {
+  switch (action.type) {
+    case "grantFounding":
+      return `${action.type} ${action.target.memberName}`;
+    case "transferLeadership":
+      return `${action.type} ${action.toName}`;
+    case "deletePod":
+      return `${action.type} ${action.podName}`;
+    case "deleteObject":
+      return `${action.type} ${action.kind} ${action.name}`;
+    case "addLearner":
+    case "promote":
+    case "removeMember":
+      return `${action.type} ${action.memberName}`;
+  }
 }
-
-export const claimOf = (member: string): string => volumeClaimName(CLUSTER, memberSerial(CLUSTER, member) ?? 0);

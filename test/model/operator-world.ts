@@ -80,6 +80,8 @@ export class World {
   readonly certificates = new Map<string, Record<string, CertificateFacts>>();
   group: RaftGroup | undefined;
   foundings = 0;
+  /** After that, volumes of members that nobody remembers stay: the operator never deletes what it does not know. */
+  statusWasLost = false;
   #sequence = 100;
 
   constructor(random: Prng) {
