@@ -46,16 +46,19 @@ function sortByDigit(order: Uint32Array<ArrayBuffer>, scaled: (slot: number) => 
 
 function checkComplete(versions: VersionTable, order: Uint32Array, base: number, last: number): void {
   let revision = base;
+  // Place of the next change in `revision`; 0 while nothing of it is known.
   let sub = 0;
   for (const slot of order) {
     const modRevision = versions.modRevision(slot);
-    if (modRevision === revision + 1) {
-      revision = modRevision;
-      sub = 0;
+    const begins = modRevision === revision + 1 && versions.sub(slot) === 0;
+    const goesOn = sub > 0 && modRevision === revision && versions.sub(slot) === sub;
+    if (!begins && !goesOn) {
+      const missing =
+        modRevision === revision ? `Change ${sub} of revision ${revision}` : `Change 0 of revision ${revision + 1}`;
+      throw new CorruptPageError(`${missing} is missing`);
     }
-    if (modRevision !== revision || versions.sub(slot) !== sub || revision === base)
-      throw new CorruptPageError(`Change ${sub} of revision ${sub === 0 ? revision + 1 : revision} is missing`);
-    sub += 1;
+    sub = begins ? 1 : sub + 1;
+    revision = modRevision;
   }
   if (revision !== last) throw new CorruptPageError(`Changes end at revision ${revision}, the state's is ${last}`);
 }
