@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Readable } from "node:stream";
-import { Agent, request, type Dispatcher } from "undici";
+import { Agent, type Dispatcher } from "undici";
 import { ConcordError, isErrorCode, type ErrorCode } from "./errors.ts";
 
 /** PEM texts. Without `cert` and `key` no client certificate is shown. */
@@ -104,8 +104,10 @@ export class HttpConnection {
   }
 
   #send(call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    return request(this.url + call.path, {
-      dispatcher: this.#agent,
+    // By origin and path, not as one URL: a URL parser would resolve dot segments, which are parts of keys here.
+    return this.#agent.request({
+      origin: this.url,
+      path: call.path,
       method: call.method,
       headers: { ...call.headers },
       body: call.body ?? null,

@@ -1,0 +1,207 @@
+import { fileURLToPath } from "node:url";
+import { connect } from "node:net";
+import {
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { Doors, type DoorsConfiguration } from "../../node/api/doors.ts";
+import { SILENT_LOGGER } from "../../node/observability/log.ts";
+import { type TlsSource } from "../../node/security/tls.ts";
+import { LocalNode } from "./local-node.ts";
+
+export interface OpenDoors {
+  readonly node: LocalNode;
+  /** http://127.0.0.1:port */
+  readonly url: string;
+  readonly metricsUrl: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** The real doors on real sockets, in front of a member of one. */
+export async function openDoors(
+  options: Partial<DoorsConfiguration> & { readonly tls?: TlsSource; readonly node?: LocalNode } = {},
+): Promise<OpenDoors> {
+  const { tls, node = new LocalNode(), ...settings } = options;
+  const doors = new Doors(
+    node,
+    {
+      name: "a",
+      clusterUid: "test-uid",
+      listenClientUrls: [`${tls === undefined ? "http" : "https"}://127.0.0.1:0`],
+      listenMetricsUrls: ["http://127.0.0.1:0"],
+      clientCertAuth: tls !== undefined,
+      maxRequestBytes: 1_572_864,
+      maxConnections: 1000,
+      quotaBackendBytes: 1 << 30,
+      electionTimeout: 50,
+      watchProgressNotifyIntervalMs: 100,
+      ...settings,
+    },
+    { logger: SILENT_LOGGER, tls, version: "0.0.0-test" },
+  );
+  const { clientUrls, metricsUrls } = await doors.open();
+  const url = clientUrls[0]!;
+  return {
+    node,
+    url,
+    metricsUrl: metricsUrls[0]!,
+    port: Number(new URL(url).port),
+    async close() {
+      node.stop();
+      await doors.close();
+    },
+  };
+}
+
+type Request = Readonly<Record<string, unknown>>;
+
+export interface EtcdRow {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly create_revision: string;
+  readonly mod_revision: string;
+  readonly version: string;
+  readonly lease: string;
+}
+
+/** The fields of all responses that tests look at; a response has those of its own type. */
+export interface EtcdMessage {
+  readonly header: { readonly revision: string; readonly cluster_id: string; readonly member_id: string };
+  readonly kvs: readonly EtcdRow[];
+  readonly count: string;
+  readonly more: boolean;
+  readonly prev_kv: EtcdRow | null;
+  readonly prev_kvs: readonly EtcdRow[];
+  readonly deleted: string;
+  readonly succeeded: boolean;
+  readonly responses: readonly {
+    readonly response: string;
+    readonly response_range: EtcdMessage;
+    readonly response_txn: EtcdMessage;
+  }[];
+  readonly watch_id: string;
+  readonly created: boolean;
+  readonly canceled: boolean;
+  readonly fragment: boolean;
+  readonly compact_revision: string;
+  readonly events: readonly { readonly type: string; readonly kv: EtcdRow; readonly prev_kv: EtcdRow | null }[];
+  readonly members: readonly object[];
+  readonly alarms: readonly object[];
+  readonly dbSize: string;
+  readonly isLearner: boolean;
+}
+
+type UnaryMethod = (
+  request: Request,
+  metadata: Metadata,
+  done: (error: ServiceError | null, response: EtcdMessage) => void,
+) => void;
+type StreamMethod = (metadata: Metadata) => ClientDuplexStream<Request, EtcdMessage>;
+interface RawClient {
+  readonly close: () => void;
+  readonly [method: string]: UnaryMethod | StreamMethod | (() => void);
+}
+
+export interface WatchStreamClient {
+  send(request: Request): void;
+  /** The next response, in order. */
+  next(): Promise<EtcdMessage>;
+  /** The status the stream ended with. */
+  readonly ended: Promise<{ readonly code: number; readonly details: string }>;
+  /** Responses that came and were not taken. */
+  readonly waiting: number;
+  pause(): void;
+  resume(): void;
+  finish(): void;
+  cancel(): void;
+}
+
+export interface EtcdTestClient {
+  call(service: string, method: string, request: Request, metadata?: Record<string, string>): Promise<EtcdMessage>;
+  watch(metadata?: Record<string, string>): WatchStreamClient;
+  close(): void;
+}
+
+/** A plain gRPC client over the wire definition: what goes over the wire is the wire's, not a client library's. */
+export function etcdClient(
+  address: string,
+  channel: ChannelCredentials = credentials.createInsecure(),
+): EtcdTestClient {
+  const proto = fileURLToPath(new URL("../../node/api/etcd/rpc.proto", import.meta.url));
+  const loaded = loadPackageDefinition(
+    loadSync(proto, { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true }),
+  ) as unknown as { etcdserverpb: Record<string, new (address: string, channel: ChannelCredentials) => RawClient> };
+  const clients = new Map<string, RawClient>();
+  const client = (service: string): RawClient => {
+    let made = clients.get(service);
+    if (made === undefined) clients.set(service, (made = new loaded.etcdserverpb[service]!(address, channel)));
+    return made;
+  };
+  const metadataOf = (pairs: Record<string, string>): Metadata => {
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(pairs)) metadata.set(name, value);
+    return metadata;
+  };
+  return {
+    call: (service, method, request, metadata = {}) =>
+      new Promise((resolve, reject) => {
+        const target = client(service);
+        (target[method] as UnaryMethod).call(target, request, metadataOf(metadata), (error, response) => {
+          if (error === null) resolve(response);
+          else reject(error);
+        });
+      }),
+    watch: (metadata = {}) => {
+      const target = client("Watch");
+      return watchStream((target["Watch"] as StreamMethod).call(target, metadataOf(metadata)));
+    },
+    close: () => {
+      for (const each of clients.values()) each.close();
+    },
+  };
+}
+
+function watchStream(stream: ClientDuplexStream<Request, EtcdMessage>): WatchStreamClient {
+  const responses: EtcdMessage[] = [];
+  const takers: ((response: EtcdMessage) => void)[] = [];
+  stream.on("data", (response: EtcdMessage) => {
+    const taker = takers.shift();
+    if (taker === undefined) responses.push(response);
+    else taker(response);
+  });
+  stream.on("error", () => undefined);
+  return {
+    send: (request) => void stream.write(request),
+    next: () => {
+      const response = responses.shift();
+      return response === undefined ? new Promise((resolve) => takers.push(resolve)) : Promise.resolve(response);
+    },
+    ended: new Promise((resolve) => stream.on("status", resolve)),
+    get waiting() {
+      return responses.length;
+    },
+    pause: () => void stream.pause(),
+    resume: () => void stream.resume(),
+    finish: () => void stream.end(),
+    cancel: () => {
+      stream.cancel();
+    },
+  };
+}
+
+/** Sends bytes as they are and reads until the server ends the connection. */
+export function rawExchange(port: number, bytes: string | Uint8Array): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(bytes));
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk) => chunks.push(chunk));
+    socket.on("error", reject);
+    socket.on("close", () => resolve(Buffer.concat(chunks).toString("latin1")));
+  });
+}
