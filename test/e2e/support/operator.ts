@@ -34,7 +34,7 @@ async function helmInstall(): Promise<InstalledOperator> {
     "helm",
     [
       ...["upgrade", "--install", RELEASE, `${root}charts/concord-operator`],
-      ...["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s"],
+      ...["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "120s"],
       ...["--set", `image.repository=${image.slice(0, colon)}`, "--set-string", `image.tag=${image.slice(colon + 1)}`],
       ...["--set", "image.pullPolicy=IfNotPresent"],
     ],

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type http from "node:http";
 import https from "node:https";
-import { type TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 import { ERROR_TABLE, type ErrorCode } from "../../../node/client/index.ts";
 import { type AddLearnerRequest, type GrantRequest, type MemberStatus } from "../../../node/client/index.ts";
 
@@ -135,7 +135,8 @@ export class FakeMembers {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const call = `${request.method ?? ""} ${request.url ?? ""}`;
-    const socket = request.socket as TLSSocket;
+    const { socket } = request;
+    if (!(socket instanceof TLSSocket)) throw new TypeError("The admin door needs TLS");
     try {
       this.hook("before", call);
       let status = 200;
