@@ -54,7 +54,7 @@ describe("one port with TLS", () => {
   /** What a handshake ends in: the protocol and the server's serial number, or the error. */
   const handshake = (
     options: ConnectionOptions,
-  ): Promise<{ protocol?: string | false; serial?: string; error?: string }> =>
+  ): Promise<{ protocol?: string | false | null; serial?: string; error?: string }> =>
     new Promise((resolve) => {
       const socket = connectTls({
         host: "127.0.0.1",

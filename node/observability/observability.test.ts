@@ -1,0 +1,67 @@
+import { expect, test } from "vitest";
+import { CHANNELS, type NodeHandle } from "./channels.ts";
+import { jsonLogger } from "./log.ts";
+import { NodeMetrics, type NodeSnapshot } from "./metrics.ts";
+
+const snapshot: NodeSnapshot = {
+  term: 3,
+  commitIndex: 9,
+  appliedIndex: 8,
+  isLeader: true,
+  hasLeader: true,
+  isLearner: false,
+  revision: 7,
+  compactRevision: -1,
+  databaseBytes: 100,
+  databaseBytesInUse: 50,
+  quotaBytes: 1000,
+  voters: 3,
+  learners: 1,
+  alarms: 0,
+  watches: 2,
+  connections: 4,
+};
+
+test("nodes in one process count their own requests only, and stop with close", async () => {
+  const [left, right]: [NodeHandle, NodeHandle] = [{ name: "left" }, { name: "right" }];
+  const leftMetrics = new NodeMetrics(left, () => snapshot);
+  const rightMetrics = new NodeMetrics(right, () => ({ ...snapshot, term: 4 }));
+  CHANNELS.requestFinished.publish({ node: left, door: "etcd", operation: "Put", status: 0, durationMs: 2 });
+  const counted = 'concord_requests_total{door="etcd",operation="Put",status="0"} 1';
+  const { text, contentType } = await leftMetrics.text();
+  expect(contentType).toContain("text/plain");
+  expect(text).toContain(counted);
+  expect(text).toContain('concord_request_duration_seconds_bucket{le="0.0025",door="etcd",operation="Put"} 1');
+  expect(text).toContain("concord_raft_term 3");
+  const other = (await rightMetrics.text()).text;
+  expect(other).not.toContain(counted);
+  expect(other).toContain("concord_raft_term 4");
+  leftMetrics.close();
+  rightMetrics.close();
+  expect(CHANNELS.requestFinished.hasSubscribers).toBe(false);
+});
+
+test("every metric is named concord_<noun>_<unit>", async () => {
+  const metrics = new NodeMetrics({ name: "a" }, () => snapshot);
+  const names = [...(await metrics.text()).text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]);
+  metrics.close();
+  expect(names.length).toBeGreaterThan(10);
+  for (const name of names) expect(name).toMatch(/^concord_[a-z]+(_[a-z]+)+$/);
+});
+
+test("log lines are JSON objects; what others wrote cannot begin a new line", () => {
+  const lines: string[] = [];
+  const logger = jsonLogger({ level: "info", fields: { member: "a" }, stream: { write: (line) => lines.push(line) } });
+  logger.debug("Hidden");
+  logger.warn("Connection refused", {
+    remote: 'x\n{"level":"error"}\u001b[31m',
+    error: new Error("outer", { cause: new Error("inner") }),
+  });
+  expect(lines).toHaveLength(1);
+  expect(lines[0]?.indexOf("\n")).toBe((lines[0]?.length ?? 0) - 1);
+  const line = JSON.parse(lines[0] ?? "") as Record<string, unknown>;
+  expect(line).toMatchObject({ level: "warn", message: "Connection refused", member: "a" });
+  expect(new Date(String(line["time"])).getTime()).toBeGreaterThan(0);
+  expect(JSON.stringify(line["error"])).toContain("inner");
+  expect(lines[0]).not.toContain("\u001b");
+});
