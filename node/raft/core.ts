@@ -21,7 +21,7 @@ import {
   tickLeader,
   transferLeadership,
 } from "./leader.ts";
-import { applyChange } from "./membership.ts";
+import { applyChange, isMember } from "./membership.ts";
 import { isWellFormed } from "./message-check.ts";
 import { proposeConfiguration, proposeEntries } from "./proposals.ts";
 import { maybeCommit } from "./replication.ts";
@@ -322,6 +322,9 @@ export class RaftCore {
     if (state.configuration === before) return;
     if (state.leadership !== undefined) {
       leadConfiguration(state, state.leadership, state.configuration);
+    } else if (isMember(before, state.leader) && !state.isMember(state.leader)) {
+      // The leader removed itself and steps down: no need to wait until its silence is noticed.
+      forgetLeader(state, state.leader, 1 + state.options.random(state.options.heartbeatTicks));
     } else if (state.role !== "follower") {
       // A campaign counts the votes of one configuration. The next timeout begins another.
       becomeFollower(state, state.term, NONE);

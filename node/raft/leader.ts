@@ -219,7 +219,8 @@ function handleHeartbeatResponse(
   message: Of<"heartbeatResponse">,
 ): void {
   progress.paused = false;
-  if (progress.state === "replicate" && progress.window.full()) progress.pingDue = true;
+  // It lives and does not have all: the answers, or the requests before them, may be lost.
+  if (progress.state === "replicate" && progress.match < state.log.lastIndex) progress.pingDue = true;
   leadership.appendsDue = true;
   if (message.round === 0) return;
   leadership.reads.acknowledge(message.round, from);

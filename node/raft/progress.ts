@@ -23,7 +23,7 @@ export class Progress {
   state: "probe" | "replicate" | "snapshot" = "probe";
   /** `probe`: a request is under way. */
   paused = false;
-  /** `replicate` with a full window: one empty request is due, which finds out whether the window was lost (etcd-io/raft#14633). */
+  /** `replicate`: one request is due even if empty, which finds out what of the window was lost (etcd-io/raft#14633). */
   pingDue = false;
   /** The highest commit index sent. */
   sentCommit: Index = 0;
