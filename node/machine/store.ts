@@ -50,7 +50,7 @@ export class Store {
   #writerEpoch = 0;
   #sub = 0;
   /** Keys out of the tree whose slots older roots may still name. */
-  #deadKeys: { readonly slot: number; readonly epoch: number }[] = [];
+  readonly #deadKeys: { readonly slot: number; readonly epoch: number }[] = [];
 
   constructor() {
     this.keys = new KeyTable(this.slab);
@@ -251,7 +251,7 @@ export class Store {
       this.#sweepVersion(version);
     }
     this.#setCommitted({ ...this.#committed, root: this.tree.root });
-    this.#freeDeadKeys();
+    this.#freeDeadKeys(units);
     return this.changes.start === this.changes.live && this.#deadKeys.length === 0;
   }
 
@@ -342,11 +342,15 @@ export class Store {
     return bytes;
   }
 
-  #freeDeadKeys(): void {
-    if (this.#deadKeys.length === 0) return;
+  /** Oldest first, as their epochs are in order. */
+  #freeDeadKeys(units: number): void {
     const oldest = this.pins.oldestEpoch;
-    const kept = this.#deadKeys.filter((dead) => dead.epoch > oldest);
-    for (const dead of this.#deadKeys) if (dead.epoch <= oldest) this.keys.free(dead.slot);
-    this.#deadKeys = kept;
+    let freed = 0;
+    for (const { slot, epoch } of this.#deadKeys) {
+      if (freed === units || epoch > oldest) break;
+      this.keys.free(slot);
+      freed += 1;
+    }
+    if (freed > 0) this.#deadKeys.splice(0, freed);
   }
 }

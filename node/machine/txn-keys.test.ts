@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
+import fc from "fast-check";
 import { put, range, remove, txn } from "../../test/model/machine-fixture.ts";
+import { conflicts } from "../../test/model/naive-machine.ts";
+import { type Operation, type TxnOperation } from "./commands.ts";
 import { hasDuplicateKey } from "./txn-keys.ts";
 
 describe("duplicate keys in a txn", () => {
@@ -32,5 +35,49 @@ describe("duplicate keys in a txn", () => {
     ["deep down", txn([], [put("a", "1"), txn([], [txn([], [txn([], [put("a", "2")])])])]), true],
   ])("%s", (_name, operation, expected) => {
     expect(hasDuplicateKey(operation)).toBe(expected);
+  });
+
+  it("agrees with trying every way through the branches", () => {
+    const name = fc.constantFrom("a", "b", "c", "d", "e");
+    const { nested } = fc.letrec<{ operation: Operation; nested: TxnOperation }>((tie) => ({
+      operation: fc.oneof(
+        { maxDepth: 3 },
+        name.map((key) => put(key, "")),
+        fc.tuple(name, fc.oneof(name, fc.constantFrom("", "\0"))).map(([key, end]) => remove(key, end)),
+        tie("nested"),
+      ),
+      nested: fc
+        .tuple(fc.array(tie("operation"), { maxLength: 3 }), fc.array(tie("operation"), { maxLength: 2 }))
+        .map(([success, failure]) => txn([], success, failure)),
+    }));
+    let duplicates = 0;
+    fc.assert(
+      fc.property(nested, (operation) => {
+        const expected = conflicts(operation);
+        duplicates += Number(expected);
+        expect(hasDuplicateKey(operation)).toBe(expected);
+      }),
+      { numRuns: 2000, seed: 9 },
+    );
+    expect(duplicates).toBeGreaterThan(200);
+    expect(duplicates).toBeLessThan(1800);
+  });
+
+  it("takes time in proportion to the operations, not to their pairs", () => {
+    const key = (i: number): string => i.toString().padStart(6, "0");
+    const inner = (i: number): TxnOperation =>
+      txn(
+        [],
+        Array.from({ length: 200 }, (_, j) => remove(key(i * 400 + 2 * j))),
+        Array.from({ length: 200 }, (_, j) => put(key(i * 400 + 2 * j + 1), "")),
+      );
+    const operation = txn(
+      [],
+      Array.from({ length: 200 }, (_, i) => inner(i)),
+    );
+    const before = process.cpuUsage();
+    expect(hasDuplicateKey(operation)).toBe(false);
+    // In pairs it would be minutes.
+    expect(process.cpuUsage(before).user).toBeLessThan(5_000_000);
   });
 });

@@ -1,4 +1,4 @@
-import { type Bytes, type Operation, type TxnOperation } from "./commands.ts";
+import { type Bytes, type KeyRange, type Operation, type TxnOperation } from "./commands.ts";
 import { compareBytes, isOpenEnd, isSingleKey } from "./key-range.ts";
 
 /**
@@ -25,7 +25,15 @@ interface Interval {
   readonly end: Bytes | undefined;
 }
 
-const NOTHING: Touched = { puts: [], deletes: [] };
+/** A put or a delete in a branch: of the branch itself (`OWN`), or of the nested txn with that number. */
+interface Put {
+  readonly key: Bytes;
+  readonly owner: number;
+}
+interface Delete extends Interval {
+  readonly owner: number;
+}
+const OWN = 0;
 
 /** What the txn may touch; undefined when a key is touched twice on one way. */
 function collectTouched(txn: TxnOperation): Touched | undefined {
@@ -34,42 +42,37 @@ function collectTouched(txn: TxnOperation): Touched | undefined {
   if (success === undefined || failure === undefined) return undefined;
   return {
     puts: dropRepeated([...success.puts, ...failure.puts].sort(compareBytes)),
-    deletes: joinIntervals([...success.deletes, ...failure.deletes]),
+    deletes: joinIntervals([...success.deletes, ...failure.deletes].sort(byStart)),
   };
 }
 
 function collectBranch(operations: readonly Operation[]): Touched | undefined {
-  const puts: Bytes[] = [];
-  const deletes: Interval[] = [];
-  const nested: Touched[] = [];
+  const puts: Put[] = [];
+  const deletes: Delete[] = [];
+  let owner = OWN;
   for (const operation of operations)
-    if (operation.type === "put") puts.push(operation.key);
-    else if (operation.type === "delete") pushInterval(deletes, operation);
+    if (operation.type === "put") puts.push({ key: operation.key, owner: OWN });
+    else if (operation.type === "delete") pushDelete(deletes, operation);
     else if (operation.type === "txn") {
+      owner += 1;
       const touched = collectTouched(operation);
       if (touched === undefined) return undefined;
-      nested.push(touched);
+      for (const key of touched.puts) puts.push({ key, owner });
+      for (const { start, end } of touched.deletes) deletes.push({ start, end, owner });
     }
-  if (puts.length + deletes.length + nested.length === 0) return NOTHING;
-  // A nested txn's own puts and deletes may meet, when they are in different branches; so each nested txn's puts are
-  // compared with the deletes of all others.
-  for (const [i, touched] of nested.entries()) {
-    const others = nested.flatMap((other, j) => (i === j ? [] : other.deletes));
-    if (meets(touched.puts, joinIntervals([...deletes, ...others]))) return undefined;
-  }
-  const own = puts.sort(compareBytes);
-  if (meets(own, joinIntervals([...deletes, ...nested.flatMap((touched) => touched.deletes)]))) return undefined;
-  const all = nested.length === 0 ? own : [...own, ...nested.flatMap((touched) => touched.puts)].sort(compareBytes);
-  for (let i = 1; i < all.length; i += 1)
-    if (compareBytes(all[i - 1] as Bytes, all[i] as Bytes) === 0) return undefined;
-  return { puts: all, deletes: joinIntervals([...deletes, ...nested.flatMap((touched) => touched.deletes)]) };
+  puts.sort((a, b) => compareBytes(a.key, b.key));
+  for (let i = 1; i < puts.length; i += 1)
+    if (compareBytes((puts[i - 1] as Put).key, (puts[i] as Put).key) === 0) return undefined;
+  deletes.sort(byStart);
+  if (anyDeleted(puts, deletes)) return undefined;
+  return { puts: puts.map(({ key }) => key), deletes: joinIntervals(deletes) };
 }
 
-function pushInterval(intervals: Interval[], operation: { readonly key: Bytes; readonly rangeEnd: Bytes }): void {
+function pushDelete(deletes: Delete[], operation: KeyRange): void {
   const { key, rangeEnd } = operation;
-  if (isSingleKey(operation)) intervals.push({ start: key, end: keyAfter(key) });
-  else if (isOpenEnd(rangeEnd)) intervals.push({ start: key, end: undefined });
-  else if (compareBytes(key, rangeEnd) < 0) intervals.push({ start: key, end: rangeEnd });
+  if (isSingleKey(operation)) deletes.push({ start: key, end: keyAfter(key), owner: OWN });
+  else if (isOpenEnd(rangeEnd)) deletes.push({ start: key, end: undefined, owner: OWN });
+  else if (compareBytes(key, rangeEnd) < 0) deletes.push({ start: key, end: rangeEnd, owner: OWN });
 }
 
 /** The smallest key behind `key`. */
@@ -79,31 +82,46 @@ function keyAfter(key: Bytes): Bytes {
   return after;
 }
 
-/** Whether some key lies in some interval. Intervals are in order and do not overlap. */
-function meets(keys: readonly Bytes[], intervals: readonly Interval[]): boolean {
-  let at = 0;
-  for (const key of keys) {
-    let interval = intervals[at];
-    while (interval?.end !== undefined && compareBytes(interval.end, key) <= 0) {
-      at += 1;
-      interval = intervals[at];
+/**
+ * Whether some put lies in some delete; both are sorted. A nested txn's put and its own delete do not count: they are in
+ * different branches of it, or it would not have got here. So besides the delete that reaches furthest, the one that
+ * reaches furthest among those of other owners is kept.
+ */
+function anyDeleted(puts: readonly Put[], deletes: readonly Delete[]): boolean {
+  let furthest: Delete | undefined;
+  let second: Delete | undefined;
+  let next = 0;
+  for (const { key, owner } of puts) {
+    for (let begun = deletes[next]; begun !== undefined && compareBytes(begun.start, key) <= 0; begun = deletes[next]) {
+      next += 1;
+      if (furthest === undefined || reachesFurther(begun, furthest)) {
+        if (furthest !== undefined && furthest.owner !== begun.owner) second = furthest;
+        furthest = begun;
+      } else if (begun.owner !== furthest.owner && (second === undefined || reachesFurther(begun, second)))
+        second = begun;
     }
-    if (interval === undefined) return false;
-    if (compareBytes(interval.start, key) <= 0) return true;
+    const against = furthest?.owner === owner && owner !== OWN ? second : furthest;
+    if (against !== undefined && (against.end === undefined || compareBytes(key, against.end) < 0)) return true;
   }
   return false;
 }
 
-function joinIntervals(intervals: Interval[]): Interval[] {
-  if (intervals.length < 2) return intervals;
-  intervals.sort((a, b) => compareBytes(a.start, b.start));
+function reachesFurther(a: Interval, b: Interval): boolean {
+  return b.end !== undefined && (a.end === undefined || compareBytes(a.end, b.end) > 0);
+}
+
+function byStart(a: Interval, b: Interval): number {
+  return compareBytes(a.start, b.start);
+}
+
+/** Joins intervals that meet or overlap; they are sorted by their start. */
+function joinIntervals(intervals: readonly Interval[]): Interval[] {
   const joined: Interval[] = [];
   for (const interval of intervals) {
     const last = joined.at(-1);
     if (last === undefined || (last.end !== undefined && compareBytes(last.end, interval.start) < 0))
       joined.push(interval);
-    else if (last.end !== undefined && (interval.end === undefined || compareBytes(interval.end, last.end) > 0))
-      joined[joined.length - 1] = { start: last.start, end: interval.end };
+    else if (reachesFurther(interval, last)) joined[joined.length - 1] = { start: last.start, end: interval.end };
   }
   return joined;
 }
