@@ -48,6 +48,22 @@ function image(seed: string, closed: boolean, operations = 30): Image {
   return { disk, history, past, least: closed ? history.acknowledged : history.acknowledged - 1 };
 }
 
+/** Entries over several segments, and nothing else. */
+function withoutCheckpoint(fill = 1): Image {
+  const schedule = new ManualSchedule();
+  const disk = new SimDisk(new Prng("entries"), schedule.schedule);
+  const history = new LogHistory();
+  history.create(disk.mount(), OPTIONS);
+  for (let index = 1; index <= 20; index += 1) {
+    const entry = { type: "normal", index, term: 1, data: new Uint8Array(900).fill(fill) } as const;
+    const group = { hardState: { term: 1, vote: "" }, entries: [entry] };
+    history.issue(history.store!, { type: "append", group });
+    schedule.drain();
+  }
+  disk.kill();
+  return { disk, history, past: [], least: history.acknowledged - 1 };
+}
+
 function recover(from: Image): RecoverResult {
   return recoverLog(from.disk.mount(), LOG_DIRECTORY, 0);
 }
@@ -113,7 +129,7 @@ describe.each([
     const prng = new Prng("flips");
     for (const path of live)
       for (const sector of usedSectors(whole.disk.read(path)))
-        for (let offset = sector; offset < sector + SECTOR; offset += prng.between(1, 12))
+        for (let offset = sector; offset < sector + SECTOR; offset += prng.between(1, 30))
           flip(strict, path, offset, prng.below(8));
   });
 
@@ -275,6 +291,29 @@ describe("damage", () => {
     const attempt = (): unknown => openLog(whole.disk.mount(), LOG_DIRECTORY, OPTIONS);
     expect(attempt).toThrow(ConcordError);
     expect(attempt).toThrow("format version 2");
+  });
+
+  it("is the loss of a segment whose entries are in no checkpoint", () => {
+    const whole = withoutCheckpoint();
+    const [oldest, ...others] = livePaths(whole);
+    expect(others.length).toBeGreaterThan(0);
+    whole.disk.erase(oldest!);
+    expect(recover(whole)).toMatchObject({
+      type: "damaged",
+      damage: { reason: expect.stringMatching(/^Log begins behind entry \d+, the checkpoint ends at entry 0$/) },
+    });
+  });
+
+  it("is a segment that another one does not follow, though it ends at the right place", () => {
+    const whole = withoutCheckpoint();
+    const other = withoutCheckpoint(9);
+    const [path] = livePaths(whole);
+    expect(livePaths(other)[0]).toBe(path);
+    whole.disk.corrupt(path!, () => other.disk.read(path!));
+    expect(recover(whole)).toMatchObject({
+      type: "damaged",
+      damage: { reason: expect.stringContaining("follows it there") },
+    });
   });
 
   it("is the loss of the fresh segment of an opening", () => {

@@ -22,6 +22,7 @@ export const FORMAT_VERSION = 1;
 /** Of a member's name, in UTF-8. */
 export const MEMBER_NAME_BYTES_MAX = 255;
 
+const ZEROS = new Uint8Array(SECTOR_BYTES);
 const SEGMENT_MAGIC = 0x4c41_5743;
 const WATERMARK_MAGIC = 0x4b52_4d57;
 /** The checksum of a header sector stands in its last 4 bytes, in this and every later version of the format. */
@@ -59,9 +60,9 @@ export function roundToSector(bytes: number): number {
 
 /** True when the sector at `offset`, or what the file still has of it, is all zero. */
 export function isZeroSector(bytes: Uint8Array, offset: number): boolean {
-  const end = Math.min(offset + SECTOR_BYTES, bytes.length);
-  for (let at = offset; at < end; at += 1) if (bytes[at] !== 0) return false;
-  return true;
+  if (bytes[offset] !== 0) return false;
+  const sector = bytes.subarray(offset, offset + SECTOR_BYTES);
+  return Buffer.compare(sector, sector.length === SECTOR_BYTES ? ZEROS : ZEROS.subarray(0, sector.length)) === 0;
 }
 
 export function writeIdentity(writer: ByteWriter, identity: LogIdentity): void {
