@@ -44,10 +44,18 @@ export class Doors {
   readonly #metricsPorts: readonly Port[];
   readonly #metrics: NodeMetrics;
   readonly #handle: NodeHandle;
+  readonly #tls: TlsSource | undefined;
+  readonly #onCertificate: () => void;
 
   constructor(node: NodeApi, configuration: DoorsConfiguration, options: DoorsOptions) {
     const { logger, tls } = options;
     this.#handle = { name: configuration.name };
+    this.#tls = tls;
+    this.#onCertificate = () => {
+      const notAfter = tls?.notAfter.toISOString() ?? "";
+      CHANNELS.certificateReloaded.publish({ node: this.#handle, notAfter });
+    };
+    tls?.on("changed", this.#onCertificate);
     const services = new Services(node, configuration);
     this.#metrics = new NodeMetrics(this.#handle, () => this.#snapshot(node, configuration));
     this.#etcd = new EtcdDoor(services, {
@@ -111,6 +119,7 @@ export class Doors {
     for (const door of this.#http) door.close();
     await this.#etcd.close(CLOSE_GRACE_MS);
     for (const port of ports) port.destroyConnections();
+    this.#tls?.off("changed", this.#onCertificate);
     this.#metrics.close();
   }
 
@@ -134,6 +143,7 @@ export class Doors {
       learners,
       alarms: info.alarms.length,
       watches: this.#etcd.watchCount,
+      certificateNotAfter: (this.#tls?.notAfter.getTime() ?? 0) / 1000,
       connections: this.#ports.reduce((sum, port) => sum + port.connectionCount, 0),
     };
   }

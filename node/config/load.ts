@@ -150,7 +150,8 @@ function readSettings(path: string, options: LoadOptions): ReadonlyMap<string, u
 }
 
 /** Variables that belong to Concord without being settings of a node. */
-const OTHER_VARIABLES = /^CONCORD_(CONFIG_FILE|VERIFY|SLOW|ENDPOINTS|CACERT|CERT|KEY|E2E(_.*)?|OPERATOR(_.*)?)$/;
+const OTHER_VARIABLES =
+  /^CONCORD_(CONFIG_FILE|VERIFY|SLOW|ENDPOINTS|CACERT|CERT|KEY|IMAGE|SEEDS?|(E2E|MODEL|OPERATOR|TEST)(_.*)?)$/;
 /** What Kubernetes puts into every container for a Service whose name begins with `concord`. */
 const SERVICE_VARIABLES = /^CONCORD_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/;
 

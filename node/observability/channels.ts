@@ -23,12 +23,6 @@ export interface RequestFinished extends NodeEvent {
   readonly durationMs: number;
 }
 
-export interface LeaderChanged extends NodeEvent {
-  /** Raft id; empty: no leader is known. */
-  readonly leaderId: string;
-  readonly term: number;
-}
-
 export interface CertificateReloaded extends NodeEvent {
   /** RFC 3339. */
   readonly notAfter: string;
@@ -37,6 +31,5 @@ export interface CertificateReloaded extends NodeEvent {
 /** Names are part of the public interface. */
 export const CHANNELS = {
   requestFinished: channel("concord:request:finished") as Channel<unknown, RequestFinished>,
-  leaderChanged: channel("concord:leader:changed") as Channel<unknown, LeaderChanged>,
   certificateReloaded: channel("concord:certificate:reloaded") as Channel<unknown, CertificateReloaded>,
 } as const;

@@ -20,6 +20,8 @@ export interface NodeSnapshot {
   readonly alarms: number;
   readonly watches: number;
   readonly connections: number;
+  /** Unix seconds; 0 without TLS. */
+  readonly certificateNotAfter: number;
 }
 
 /** From a cached read to a write across continents, seconds. */
@@ -43,6 +45,11 @@ const GAUGES: readonly [name: string, help: string, value: (now: NodeSnapshot) =
   ["concord_alarms_active", "Alarms that are set", (now) => now.alarms],
   ["concord_watches_open", "Open watches at this member", (now) => now.watches],
   ["concord_connections_open", "Open connections of clients", (now) => now.connections],
+  [
+    "concord_certificate_expiry_seconds",
+    "Unix time at which the server certificate ends",
+    (now) => now.certificateNotAfter,
+  ],
 ];
 
 /** A node's metrics in its own registry, so that several nodes in one process do not mix. */

@@ -20,6 +20,7 @@ const snapshot: NodeSnapshot = {
   alarms: 0,
   watches: 2,
   connections: 4,
+  certificateNotAfter: 0,
 };
 
 test("nodes in one process count their own requests only, and stop with close", async () => {

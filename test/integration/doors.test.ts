@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { AdminClient } from "../../node/client/admin-client.ts";
 import { KvClient } from "../../node/client/kv-client.ts";
 import { createAuthority, issueCertificate, type KeyPair } from "../../node/client/pki.ts";
+import { CHANNELS } from "../../node/observability/channels.ts";
 import { SILENT_LOGGER } from "../../node/observability/log.ts";
 import { adminUri, memberUri } from "../../node/security/identity.ts";
 import { TlsSource } from "../../node/security/tls.ts";
@@ -174,7 +175,12 @@ describe("one port with TLS", () => {
     const before = await handshake(material(client));
     const renewed = await leaf(authority, [], 0.5);
     writeServer(renewed);
+    const told: unknown[] = [];
+    const listener = (event: unknown): void => void told.push(event);
+    CHANNELS.certificateReloaded.subscribe(listener);
     await tls.check();
+    CHANNELS.certificateReloaded.unsubscribe(listener);
+    expect(told).toMatchObject([{ node: { name: "a" }, notAfter: tls.notAfter.toISOString() }]);
     const after = await handshake(material(client));
     expect(after.serial).toBeDefined();
     expect(after.serial).not.toBe(before.serial);

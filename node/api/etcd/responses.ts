@@ -14,8 +14,17 @@ export function responseHeader(info: NodeInfo, revision: number): ResponseHeader
 
 /** 16 hex digits to a decimal uint64; the empty id to "0". */
 export function decimalId(hex: string): string {
-  return hex === "" ? "0" : BigInt(`0x${hex}`).toString();
+  const known = decimals.get(hex);
+  if (known !== undefined) return known;
+  const decimal = hex === "" ? "0" : BigInt(`0x${hex}`).toString();
+  // Every response carries two ids of a handful; a cluster that sees more starts the table anew.
+  if (decimals.size >= DECIMALS_MAX) decimals.clear();
+  decimals.set(hex, decimal);
+  return decimal;
 }
+
+const DECIMALS_MAX = 256;
+const decimals = new Map<string, string>();
 
 export function rangeResponse(reply: Extract<Reply, { type: "range" }>): object {
   return { kvs: reply.rows.map(keyValue), more: reply.more, count: reply.count };
