@@ -140,7 +140,7 @@ export class SnapshotReceiver {
   }
 }
 
-/** Index that a member asks a snapshot to reach at least, so that no gap opens between it and the log. */
+/** Whether a log that begins with `firstIndex` goes on behind the snapshot without a gap. */
 export function closesGap(meta: SnapshotMeta, firstIndex: Index): boolean {
   return meta.index >= firstIndex - 1;
 }

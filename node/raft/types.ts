@@ -18,7 +18,7 @@
  * Snapshots. At the leader, each item of `snapshotRequests` is answered by the input `snapshotChunk` or
  * `snapshotUnavailable`; a request with `sequence` 0 replaces every earlier transfer to that member. At the follower,
  * each item of `install` is stored in order and answered by `chunkStored`, the last chunk by `snapshotInstalled` or
- * `snapshotFailed` instead or as well; until then the core hands out nothing to apply. When the shell names the new
+ * `snapshotFailed` instead or as well; from the last chunk until then the core hands out nothing to apply. When the shell names the new
  * state in the log, it keeps the log if `termAt(meta.index)` is `meta.term`, and starts it anew behind the snapshot
  * otherwise: that is what the core does with its own copy. Chunks with `sequence` 0 begin a new transfer; what was
  * stored of an unfinished one is dropped.
