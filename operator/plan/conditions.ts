@@ -57,7 +57,9 @@ function availableCondition({ view, voters, healthy, step }: Situation): Conditi
 function incompleteness(situation: Situation): ConditionValue | undefined {
   const { view, step, members, voters } = situation;
   if (situation.paused) return undefined;
-  if (step !== undefined) return condition("True", step.reason, step.message);
+  // All pods pass a linearizable read, so there is a leader: that we did not hear of it in this pass is no transition.
+  const unheard = step?.type === "wait" && step.reason === "WaitingForLeader";
+  if (step !== undefined && !(unheard && situation.healthy > 0)) return condition("True", step.reason, step.message);
   const waiting = members.filter((member) => member.state !== "Ready").map((member) => member.name);
   if (waiting.length > 0) return condition("True", "WaitingForMembers", `Waiting for ${waiting.join(", ")}`);
   if (voters !== view.spec.replicas) {

@@ -76,7 +76,7 @@ export function plan(observed: Observed, now: number): Plan {
   return {
     status,
     actions,
-    requeueAfterMs: requeueAfter(status, actions, tls.nextDueAt, now),
+    requeueAfterMs: requeueAfter(status, step !== undefined || actions.length > 0, tls.nextDueAt, now),
     blocked: step?.type === "blocked" ? { invariant: step.invariant, message: step.message } : undefined,
     events: planEvents(cluster.status, status, step?.type === "act" ? step : undefined),
   };
@@ -140,8 +140,8 @@ function idle(observed: Observed, requeueAfterMs: number): Plan {
   return { status: observed.cluster.status, actions: [], requeueAfterMs, blocked: undefined, events: [] };
 }
 
-function requeueAfter(status: ConcordClusterStatus, actions: readonly Action[], dueAt: number, now: number): number {
+function requeueAfter(status: ConcordClusterStatus, moving: boolean, dueAt: number, now: number): number {
   const ready = status.conditions?.find((condition) => condition.type === "Ready")?.status === "True";
-  const usual = ready && actions.length === 0 ? REQUEUE_RESTING_MS : REQUEUE_MOVING_MS;
+  const usual = ready && !moving ? REQUEUE_RESTING_MS : REQUEUE_MOVING_MS;
   return Math.max(REQUEUE_PENDING_MS, Math.min(usual, dueAt > now ? dueAt - now : usual));
 }

@@ -39,6 +39,7 @@ export class OperatorProcess {
   #lastApplied = new Map<string, { hash: string; resourceVersion: string }>();
   /** Own writes: what the caches must show at least. */
   #expected = new Map<string, number>();
+  #weather = FAIR;
   readonly trace: string[] = [];
 
   constructor(world: World) {
@@ -49,6 +50,7 @@ export class OperatorProcess {
   /** One pass. Returns the plan and whether anything was written. */
   pass(weather: Weather): { readonly plan: Plan; readonly wrote: boolean } {
     const world = this.#world;
+    this.#weather = weather;
     if (!world.random.chance(weather.stale)) this.#caches = this.#snapshot();
     const observed = this.#observe(weather);
     const next = plan(observed, world.now);
@@ -234,6 +236,7 @@ export class OperatorProcess {
         world.transfer(this.#pod(action.leader.podName, action.leader.podUid), action.toId);
         return;
       case "deletePod":
+        if (this.#weather === FAIR) world.checkRestart(this.#pod(action.podName, action.podUid));
         this.#pod(action.podName, action.podUid).deleting = true;
         this.#expected.set(action.podUid, -1);
         return;

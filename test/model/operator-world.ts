@@ -387,6 +387,15 @@ export class World {
     group.term += 1;
   }
 
+  /** A restart that the operator decided: with three voters or more, it costs no quorum that was there. */
+  checkRestart(pod: Pod): void {
+    const member = this.memberOf(pod);
+    const alive = this.voters().filter((voter) => this.alive(voter)).length;
+    if (member === undefined || member.learner || !this.alive(member) || this.voters().length < 3) return;
+    if (this.hasQuorum() && alive - 1 <= this.voters().length / 2)
+      throw new Error(`Restart of ${pod.name} costs quorum`);
+  }
+
   /** A deletion that the operator decided; nobody else is held to these rules. */
   checkDelete(kind: string, name: string): void {
     if (kind !== "PersistentVolumeClaim") return;
