@@ -76,7 +76,8 @@ export class FakeApiServer {
 
   /** Ends all watches in order, as a restarting API server does. */
   endWatches(): void {
-    for (const watcher of [...this.#watchers]) watcher.response.end();
+    for (const watcher of this.#watchers) watcher.response.end();
+    this.#watchers.clear();
   }
 
   /** The watches stay open and say nothing any more. */
@@ -201,7 +202,13 @@ export class FakeApiServer {
     for (const event of missed) send(response, event.type, event.object);
     const watcher = { response, matches, silent: false };
     this.#watchers.add(watcher);
-    const timer = setTimeout(() => response.end(), Number(url.searchParams.get("timeoutSeconds") ?? 300) * 1000);
+    const timer = setTimeout(
+      () => {
+        this.#watchers.delete(watcher);
+        response.end();
+      },
+      Number(url.searchParams.get("timeoutSeconds") ?? 300) * 1000,
+    );
     response.on("close", () => {
       clearTimeout(timer);
       this.#watchers.delete(watcher);
