@@ -1,8 +1,8 @@
 import { Type, type Static } from "typebox";
 
 /**
- * ConcordCluster, `concord.io/v1alpha1`. This schema is the single source of the types, of `crds/concordclusters.yaml`
- * and of the reference table in `operator/README.md`.
+ * ConcordCluster, `concord.io/v1alpha1`. This schema is the single source of the types and of
+ * `crds/concordclusters.yaml`; `kubectl explain concordcluster.spec` shows its descriptions.
  *
  * Only `replicas` has a default in the API server, because the scale sub-resource cannot read an absent field. All other
  * defaults live in `defaults.ts`: a default written into `spec` by the API server looks like drift to GitOps tools.
