@@ -76,7 +76,7 @@ export class HttpConnection {
     try {
       const answer = await this.#send(call, deadline.signal);
       const body = await collect(answer.body);
-      if (answer.statusCode >= 400) throw errorOf(answer.statusCode, body);
+      if (answer.statusCode >= 400) throw errorOf(answer.statusCode, body, call);
       return { body, headers: answer.headers };
     } catch (error) {
       throw this.#translate(error, call, options.signal);
@@ -90,7 +90,7 @@ export class HttpConnection {
     const deadline = withDeadline(options, this.#timeoutMs);
     try {
       const answer = await this.#send(call, deadline.signal);
-      if (answer.statusCode >= 400) throw errorOf(answer.statusCode, await collect(answer.body));
+      if (answer.statusCode >= 400) throw errorOf(answer.statusCode, await collect(answer.body), call);
       return answer.body;
     } catch (error) {
       throw this.#translate(error, call, options.signal);
@@ -198,7 +198,7 @@ async function collect(body: Readable): Promise<Buffer> {
 }
 
 /** The error in a problem+json body; a body that is something else still becomes a ConcordError. */
-function errorOf(status: number, body: Buffer): ConcordError {
+function errorOf(status: number, body: Buffer, call: Call): ConcordError {
   let problem: { code?: unknown; detail?: unknown } = {};
   try {
     problem = (JSON.parse(body.toString("utf8")) ?? {}) as typeof problem;
@@ -209,7 +209,9 @@ function errorOf(status: number, body: Buffer): ConcordError {
   if (isErrorCode(problem.code)) {
     return new ConcordError(problem.code, typeof problem.detail === "string" ? problem.detail : undefined, { details });
   }
-  const code = status >= 500 ? "CONCORD_UNREACHABLE" : "CONCORD_INVALID_ARGUMENT";
+  // A gateway that gave up says nothing about what stands behind it.
+  const lost = call.method === "GET" ? "CONCORD_UNREACHABLE" : "CONCORD_OUTCOME_UNKNOWN";
+  const code = status >= 500 ? lost : "CONCORD_INVALID_ARGUMENT";
   return new ConcordError(code, `HTTP status ${status} from something that is not Concord`, { details });
 }
 
