@@ -16,7 +16,7 @@ function run(seed: string | number): { world: World; operator: OperatorProcess }
 
 /** Good weather until nothing is left to do; then the cluster must be as its spec says, and the operator silent. */
 function converge(world: World, operator: OperatorProcess): void {
-  for (const pod of world.pods.values()) pod.partitioned = false;
+  world.heal();
   for (let passes = 0; ; passes++) {
     const { plan, wrote } = operator.pass(FAIR);
     world.tick();
@@ -92,6 +92,25 @@ describe("a plan in any weather", () => {
   });
 });
 
+describe("a founding whose disk is lost", () => {
+  it.each(Array.from({ length: 10 }, (_, seed) => seed))("is never repeated elsewhere (seed %i)", (seed) => {
+    const { world, operator } = run(`founder-${seed}`);
+    const { random } = world;
+    edit(world, { replicas: random.pick([1, 3]) });
+    for (let step = 0; step < 120; step++) {
+      operator.pass(STORMY);
+      world.tick();
+      const founder = world.status.founding;
+      if (founder === undefined || world.group?.founded === true || !random.chance(0.2)) continue;
+      const claim = world.ofKind("PersistentVolumeClaim").find((candidate) => candidate.uid === founder.volumeClaimUID);
+      if (claim !== undefined && random.chance(0.5)) world.disks.set(claim.uid, world.emptyDisk());
+      else if (claim !== undefined) world.delete("PersistentVolumeClaim", claim.name);
+      for (const pod of world.pods.values()) if (pod.claimName === claim?.name) pod.deleting = true;
+    }
+    expect(world.foundings).toBeLessThanOrEqual(1);
+  });
+});
+
 function misfortune(world: World, operator: OperatorProcess): void {
   const { random } = world;
   const pods = [...world.pods.values()];
@@ -110,8 +129,8 @@ function misfortune(world: World, operator: OperatorProcess): void {
       if (pod) pod.deleting = true;
       break;
     case 4:
-      for (const other of pods) other.partitioned = false;
-      if (pod) pod.partitioned = true;
+      world.heal();
+      if (pod) world.partition(pod);
       break;
     case 5:
       operator.restart();

@@ -32,6 +32,8 @@ export interface Pod {
   exitedClean: boolean;
   /** Cannot talk to the other members for a while. */
   partitioned: boolean;
+  /** A leader that was cut off goes on telling what it knew, until it hears of another one. */
+  deposed: MemberReport | undefined;
 }
 
 /** What a volume holds. A new directory gets a new Raft id. */
@@ -233,6 +235,7 @@ export class World {
       ready: false,
       exitedClean: false,
       partitioned: false,
+      deposed: undefined,
     });
   }
 
@@ -285,11 +288,25 @@ export class World {
     );
   }
 
+  partition(pod: Pod): void {
+    const report = this.report(pod);
+    pod.deposed = report?.role === "leader" ? report : undefined;
+    pod.partitioned = true;
+  }
+
+  heal(): void {
+    for (const pod of this.pods.values()) {
+      pod.partitioned = false;
+      pod.deposed = undefined;
+    }
+  }
+
   // ---- the admin door ----
 
   report(pod: Pod): MemberReport | undefined {
     const disk = this.diskOf(pod);
     if (!pod.running || disk === undefined) return undefined;
+    if (pod.deposed !== undefined) return pod.deposed;
     const member = this.memberOf(pod);
     const group = disk.clusterId === "" ? undefined : this.group;
     const isLeader = group !== undefined && group.leaderId === disk.raftId;
@@ -327,6 +344,7 @@ export class World {
     if (!pod.running || disk === undefined) throw new WorldError("unreachable");
     if (disk.clusterId === clusterId) return;
     if (disk.clusterId !== "") throw new WorldError("refused");
+    if (disk.raftId !== this.status.founding?.memberID) throw new Error("Founded on a disk that status does not name");
     this.foundings += 1;
     if (this.foundings > 1) throw new Error(`Founded ${this.foundings} times`);
     disk.clusterId = clusterId;
