@@ -59,6 +59,9 @@ export class Observer {
   /** @throws ApiError when the API server does not answer the reads by name */
   async observe(cluster: Cluster, signal: AbortSignal): Promise<Observed> {
     const { caches, doors, expectations, lastApplied, settings } = this.#parts;
+    // Before anything else is read: caches that are read later are only newer. The other way round, an expectation could
+    // be met between the two looks, and the decision would rest on the older one.
+    const pending = expectations.pending(objectKey(cluster.metadata.namespace ?? "", cluster.metadata.name));
     const facts = clusterFacts(cluster);
     const name: ClusterName = { name: facts.name, namespace: facts.namespace, uid: facts.uid };
     const set = caches.in(facts.namespace);
@@ -91,7 +94,7 @@ export class Observer {
       volumeClaims,
       secrets,
       reports,
-      pending: expectations.pending(objectKey(facts.namespace, facts.name)),
+      pending,
       proposedClusterId: randomBytes(8).toString("hex"),
     };
   }

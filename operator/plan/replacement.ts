@@ -34,7 +34,8 @@ const rank = (view: View, member: MemberView): number => (isLeader(view, member)
 export function lossOf(view: View, member: MemberView): string | undefined {
   const { claim, configured, recorded, report } = member;
   if (configured === undefined) return undefined;
-  if (report?.state === "waiting") return "its data directory is empty";
+  // The id is drawn with the data directory. The same one still waiting is a learner that its leader is about to reach.
+  if (report?.state === "waiting" && report.id !== configured.id) return "its data directory is empty";
   if (report?.state === "failed") return "its storage failed";
   if (claim?.deleting === true) return "its volume claim is being deleted";
   const joinedWith = recorded?.id === configured.id ? recorded.volumeClaimUID : undefined;

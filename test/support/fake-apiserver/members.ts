@@ -11,6 +11,8 @@ interface DataDirectory {
   clusterId: string;
   clusterUid: string;
   removed: boolean;
+  /** The leader has added it, but has not reached it yet: it still waits for so many looks at it. */
+  adoption: { readonly cluster: FakeCluster; looks: number } | undefined;
 }
 
 interface Configured {
@@ -45,6 +47,8 @@ export interface Certificates {
 
 /** Told of every request at an admin door; throwing breaks the connection, before or after its effect. */
 export type DoorHook = (when: "before" | "after", call: string) => void;
+
+const LOOKS_UNTIL_ADOPTED = 2;
 
 class Refused extends Error {
   readonly code: ErrorCode;
@@ -93,7 +97,7 @@ export class FakeMembers {
 
   async start(pod: string, name: string, address: string, volumeUid: string, tls: Certificates): Promise<void> {
     const known = this.#volumes.get(volumeUid);
-    const data = known ?? { id: randomId(), clusterId: "", clusterUid: "", removed: false };
+    const data = known ?? { id: randomId(), clusterId: "", clusterUid: "", removed: false, adoption: undefined };
     this.#volumes.set(volumeUid, data);
     const server = https.createServer(secureContext(tls), (request, response) => {
       void this.#handle(pod, request, response);
@@ -206,10 +210,18 @@ export class FakeMembers {
     );
     if (peer === undefined) throw new Refused("CONCORD_PEER_UNREACHABLE");
     if (peer.data.clusterId !== "") throw new Refused("CONCORD_PEER_NOT_EMPTY");
-    peer.data.clusterId = cluster.id;
-    peer.data.clusterUid = cluster.uid;
+    peer.data.adoption = { cluster, looks: LOOKS_UNTIL_ADOPTED };
     cluster.members.push({ id: peer.data.id, name: request.name, peerUrls: request.peerUrls, learner: true });
     this.changes.push(`addLearner ${request.name}`);
+  }
+
+  #maybeAdopt(data: DataDirectory): void {
+    if (data.adoption === undefined) return;
+    data.adoption.looks -= 1;
+    if (data.adoption.looks > 0) return;
+    data.clusterId = data.adoption.cluster.id;
+    data.clusterUid = data.adoption.cluster.uid;
+    data.adoption = undefined;
   }
 
   #promote(cluster: FakeCluster, id: string): void {
@@ -242,6 +254,7 @@ export class FakeMembers {
 
   #status(pod: string, running: Running): MemberStatus {
     const { data, name } = running;
+    this.#maybeAdopt(data);
     const cluster = this.#clusterOf(data);
     const leaderId = cluster === undefined ? "" : this.#leader(cluster);
     const member = cluster?.members.find(({ id }) => id === data.id);
@@ -290,7 +303,9 @@ export class FakeMembers {
   }
 
   #isUp(id: string): boolean {
-    return [...this.#running.values()].some(({ data }) => data.id === id && !data.removed);
+    return [...this.#running.values()].some(
+      ({ data }) => data.id === id && !data.removed && data.adoption === undefined,
+    );
   }
 
   /** The leader's id, after an election if one is due; empty without a majority. */
