@@ -11,6 +11,7 @@ import { imageUnderTest, installOperator, type InstalledOperator } from "./suppo
  * image, which its nodes must be able to run. Figures are printed as JSON lines.
  *
  * CONCORD_E2E_STEADY_SECONDS  how long the steady state is watched (default 60)
+ * CONCORD_E2E_OPERATOR        "process" runs the operator from the sources here instead of installing the chart
  * LAB                         a program with `node crash K` and `node start K`, for the loss of a node
  */
 const NAMESPACE = "concord-e2e";

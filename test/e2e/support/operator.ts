@@ -50,26 +50,36 @@ async function helmInstall(): Promise<InstalledOperator> {
 async function runHere(): Promise<InstalledOperator> {
   await kubectl("apply", "--server-side", "--force-conflicts", "-f", `${root}crds`);
   const log = createWriteStream(process.env["CONCORD_E2E_OPERATOR_LOG"] ?? "/dev/null");
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [
-      `${root}operator/main.ts`,
-      ...["--image", imageUnderTest(), "--metrics-address", "127.0.0.1:0", "--log-level", "debug"],
-      ...["--leader-election-namespace", "default"],
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  child.stdout?.pipe(log);
+  let child: ChildProcess;
+  let stopping = false;
+  // As a Deployment does: an operator that lost its lease ends and comes again.
+  const start = (): void => {
+    child = spawn(
+      process.execPath,
+      [
+        `${root}operator/main.ts`,
+        ...["--image", imageUnderTest(), "--metrics-address", "127.0.0.1:0", "--log-level", "debug"],
+        ...["--leader-election-namespace", "default"],
+      ],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    child.stdout?.pipe(log, { end: false });
+    child.once("exit", () => {
+      if (!stopping) setTimeout(start, 1000);
+    });
+  };
+  start();
   await until("the operator's lease", 30_000, async () => {
-    if (child.exitCode !== null) throw new Error(`Operator ended with status ${child.exitCode}`);
     const holder = await kubectl("-n", "default", "get", "lease", RELEASE, "-o", "jsonpath={.spec.holderIdentity}");
     return holder !== "";
   });
   return {
     uninstall: async () => {
+      stopping = true;
       const exited = once(child, "exit");
       child.kill("SIGTERM");
       await exited;
+      log.end();
     },
   };
 }
