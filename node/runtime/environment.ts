@@ -17,6 +17,14 @@ export interface Environment {
   defer(callback: () => void): void;
 }
 
+/**
+ * Where a process begins to number its requests to other members. Answers to a process that is gone may still be on their
+ * way to the one that took its place, so the numbers of two processes must not meet.
+ */
+export function firstRequestNumber(environment: Environment): number {
+  return environment.random(2 ** 31) * 2 ** 20 + 1;
+}
+
 /** Where a replica writes what happened. Messages are constants; data goes into fields. */
 export interface RuntimeLogger {
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void;

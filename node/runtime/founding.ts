@@ -1,4 +1,5 @@
 import { ConcordError } from "../client/errors.ts";
+import { NONE } from "../raft/types.ts";
 import { type ProbeAnswer } from "../transport/transport.ts";
 import { type Member } from "./member.ts";
 import { type Replica } from "./replica.ts";
@@ -45,7 +46,7 @@ export class FoundingWait {
     const others = initialCluster.filter((peer) => peer.name !== name);
     if (initialCluster.length === 0) return;
     const names = initialCluster.map((peer) => peer.name).sort();
-    const founds = initialClusterState === "new" && names[0] === name;
+    const founds = initialClusterState === "new" && names[0] === name && !this.#gaveUpItsId;
     const missing = others.filter((peer) => this.#answers.get(peer.name)?.state !== "empty").map((peer) => peer.name);
     if (founds && missing.length === 0) {
       this.#found();
@@ -72,6 +73,11 @@ export class FoundingWait {
     }
   }
 
+  /** Its log was damaged: the cluster knows it under the id it gave up, and adds it under the new one. */
+  get #gaveUpItsId(): boolean {
+    return this.#member.options.formerId.read() !== NONE;
+  }
+
   /** The founder goes on at once when everybody has answered. */
   #pause(founds: boolean): number {
     const { initialCluster, name } = this.#member.options;
@@ -86,7 +92,7 @@ export class FoundingWait {
       logger.warn("A member of the founding list refuses this one", { peer, reason: answer.reason });
     } else if (answer.state === "member") {
       const known = answer.members.find((member) => member.name === name);
-      if (known === undefined || !known.joined || known.id === this.#member.memberId) return;
+      if (known === undefined || !known.joined || known.id === this.#member.memberId || this.#gaveUpItsId) return;
       this.stop();
       onFatal(
         new ConcordError(

@@ -4,7 +4,7 @@ import { ConcordError, ERROR_TABLE, type ErrorCode } from "../client/errors.ts";
 import { type Member } from "../machine/commands.ts";
 import { type ConfigurationChange, type MemberId, NONE, type Refusal } from "../raft/types.ts";
 import { type ProbeAnswer } from "../transport/transport.ts";
-import { type Environment } from "./environment.ts";
+import { type Environment, firstRequestNumber } from "./environment.ts";
 import { type Replica } from "./replica.ts";
 import { type Done, failed, succeeded } from "./settled.ts";
 
@@ -49,11 +49,12 @@ export class MembershipRequests {
   readonly #inLog = new Map<number, { readonly term: number; readonly request: Request }>();
   readonly #sent = new Map<number, { readonly to: MemberId; readonly request: Request }>();
   #transfers: { readonly from: MemberId; readonly request: Request }[] = [];
-  #nextRequestId = 1;
+  #nextRequestId: number;
 
   constructor(replica: Replica, environment: Environment) {
     this.#replica = replica;
     this.#environment = environment;
+    this.#nextRequestId = firstRequestNumber(environment);
     replica.onLeadershipChange(() => this.#onLeadershipChange());
   }
 

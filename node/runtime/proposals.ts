@@ -35,7 +35,12 @@ export class Proposals {
   #waiting: Proposal[] = [];
   readonly #inLog = new Map<number, InLog>();
   readonly #sent = new Map<number, Sent>();
-  #nextRequestId = 1;
+  #nextRequestId: number;
+
+  /** `firstRequestId`: see `firstRequestNumber`. */
+  constructor(firstRequestId: number) {
+    this.#nextRequestId = firstRequestId;
+  }
 
   get waiting(): number {
     return this.#waiting.length;

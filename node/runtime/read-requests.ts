@@ -21,8 +21,13 @@ export class ReadRequests {
   #collected: Waiter[] = [];
   readonly #asked = new Map<number, readonly Waiter[]>();
   #confirmed: Confirmed[] = [];
-  #nextContext = 1;
+  #nextContext: number;
   #count = 0;
+
+  /** `firstContext`: see `firstRequestNumber`. */
+  constructor(firstContext: number) {
+    this.#nextContext = firstContext;
+  }
 
   get unresolved(): number {
     return this.#count;

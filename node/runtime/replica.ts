@@ -11,7 +11,7 @@ import { type Transport } from "../transport/transport.ts";
 import { ApplyQueue } from "./apply-queue.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { type CheckpointSlots } from "./checkpoint-slots.ts";
-import { type Environment, type RuntimeLogger } from "./environment.ts";
+import { type Environment, firstRequestNumber, type RuntimeLogger } from "./environment.ts";
 import { Forwarding } from "./forwarding.ts";
 import { MembershipRequests } from "./membership-requests.ts";
 import { PersistQueue } from "./persist-queue.ts";
@@ -66,8 +66,8 @@ export interface ReplicaOptions {
  * 5. when durable: tell the core and send what depended on it, 6. apply what is committed, 7. answer.
  */
 export class Replica {
-  readonly proposals = new Proposals();
-  readonly reads = new ReadRequests();
+  readonly proposals: Proposals;
+  readonly reads: ReadRequests;
   readonly watches: WatchHub;
   readonly membership: MembershipRequests;
   readonly #options: ReplicaOptions;
@@ -91,6 +91,8 @@ export class Replica {
     this.#core = options.core;
     this.#machine = options.machine;
     this.#status = options.core.status();
+    this.proposals = new Proposals(firstRequestNumber(options.environment));
+    this.reads = new ReadRequests(firstRequestNumber(options.environment));
     const machine = (): Machine => this.#machine;
     this.watches = new WatchHub(machine);
     this.#applyQueue = new ApplyQueue(machine, {
