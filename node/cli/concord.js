@@ -16,13 +16,17 @@ async function run() {
   enableCompileCache?.();
   const sources = existsSync(file("../main.ts"));
   const program = process.argv[2] === "operator" ? "operator/main" : "node/main";
-  const entry = sources ? new URL(`../../${program}.ts`, import.meta.url) : new URL(`../../dist/${program}.js`, import.meta.url);
+  const entry = sources
+    ? new URL(`../../${program}.ts`, import.meta.url)
+    : new URL(`../../dist/${program}.js`, import.meta.url);
   const { main } = await import(entry.href);
   process.exitCode = await main(process.argv.slice(2), process.env);
 }
 
 async function handOver() {
-  const node = ["../../node_modules/node/bin/node", "../../../node/bin/node"].map(file).find((path) => existsSync(path));
+  const node = ["../../node_modules/node/bin/node", "../../../node/bin/node"]
+    .map(file)
+    .find((path) => existsSync(path));
   if (node === undefined) {
     process.stderr.write(`Concord needs Node.js ${NODE_MAJOR} or newer, this is ${process.version}\n`);
     process.exitCode = 69;

@@ -18,12 +18,22 @@ const PORT_STEP = 10_000;
 const MEMBERS_MAX = 6;
 
 /** Where the members of a local cluster listen and keep their data. */
-export function localMembers(options: { readonly directory: string; readonly members: number; readonly port: number }): LocalMember[] {
+export function localMembers(options: {
+  readonly directory: string;
+  readonly members: number;
+  readonly port: number;
+}): LocalMember[] {
   const { directory, members, port } = options;
   if (!Number.isInteger(members) || members < 1 || members > MEMBERS_MAX)
-    throw new ConcordError("CONCORD_USAGE", `--members is ${members}, expected a whole number from 1 to ${MEMBERS_MAX}`);
+    throw new ConcordError(
+      "CONCORD_USAGE",
+      `--members is ${members}, expected a whole number from 1 to ${MEMBERS_MAX}`,
+    );
   if (!Number.isInteger(port) || port < 1 || port + 1 + (members - 1) * PORT_STEP > 65_535)
-    throw new ConcordError("CONCORD_USAGE", `--port is ${port}, expected a port that leaves room for ${members} members`);
+    throw new ConcordError(
+      "CONCORD_USAGE",
+      `--port is ${port}, expected a port that leaves room for ${members} members`,
+    );
   return Array.from({ length: members }, (_, position) => {
     const name = `n${position + 1}`;
     const client = port + position * PORT_STEP;

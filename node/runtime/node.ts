@@ -1,11 +1,24 @@
 import { ConcordError } from "../client/errors.ts";
-import { type Command, type Member as MemberRow, type Outcome, type RangeOperation, type TxnOperation } from "../machine/commands.ts";
+import {
+  type Command,
+  type Member as MemberRow,
+  type Outcome,
+  type RangeOperation,
+  type TxnOperation,
+} from "../machine/commands.ts";
 import { Machine, type ReadResult } from "../machine/machine.ts";
 import { SnapshotEncoder } from "../codec/snapshot.ts";
 import { membersConfiguration } from "./configuration.ts";
 import { type Member } from "./member.ts";
 import { type MembershipAnswer } from "./membership-requests.ts";
-import { type NodeApi, type NodeInfo, type ReadLevel, type RequestOptions, type Watch, type WatchRequest } from "./node-api.ts";
+import {
+  type NodeApi,
+  type NodeInfo,
+  type ReadLevel,
+  type RequestOptions,
+  type Watch,
+  type WatchRequest,
+} from "./node-api.ts";
 import { GROUP_ID, type Replica } from "./replica.ts";
 import { type Done } from "./settled.ts";
 import { RunningWatch } from "./running-watch.ts";
@@ -67,7 +80,7 @@ export class ConcordNode implements NodeApi {
 
   async barrier(options: RequestOptions = {}): Promise<void> {
     const replica = this.#replica();
-    return this.#settle<void>(options, "read", (timeoutMs, done) => replica.barrier(timeoutMs, done));
+    return this.#settle<undefined>(options, "read", (timeoutMs, done) => replica.barrier(timeoutMs, done));
   }
 
   async read(
@@ -98,7 +111,11 @@ export class ConcordNode implements NodeApi {
     return new RunningWatch(replica.watches, request, replica.environment);
   }
 
-  async grant(request: { readonly clusterId: string; readonly clusterUid: string; readonly size: number }): Promise<void> {
+  async grant(request: {
+    readonly clusterId: string;
+    readonly clusterUid: string;
+    readonly size: number;
+  }): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#member.found({ ...request, awaited: [] }, (error) => {
         if (error === undefined) resolve();

@@ -31,7 +31,7 @@ export class QuotaGuard {
 
   #look(): void {
     const { machine, memberId, logger } = this.#replica;
-    const raised = machine.alarms.some(({ member, alarm }) => member === memberId && alarm === "noSpace");
+    const raised = machine.alarms.some(({ member }) => member === memberId);
     if (!machine.overQuota || raised || this.#raising) return;
     this.#raising = true;
     const command = { type: "alarm", action: "set", alarm: "noSpace", member: memberId } as const;

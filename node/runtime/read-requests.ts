@@ -2,7 +2,7 @@ import { type Done, failed, succeeded } from "./settled.ts";
 
 interface Waiter {
   readonly deadline: number;
-  readonly done: Done<void>;
+  readonly done: Done<undefined>;
 }
 
 interface Confirmed {
@@ -37,7 +37,7 @@ export class ReadRequests {
     return this.#collected.length;
   }
 
-  add(deadline: number, done: Done<void>): void {
+  add(deadline: number, done: Done<undefined>): void {
     if (this.#count >= READS_MAX) {
       done(failed("CONCORD_TOO_MANY_REQUESTS"));
       return;
@@ -86,7 +86,11 @@ export class ReadRequests {
       return true;
     };
     this.#collected = this.#collected.filter((waiter) => !late(waiter));
-    for (const [context, waiters] of this.#asked) this.#asked.set(context, waiters.filter((waiter) => !late(waiter)));
+    for (const [context, waiters] of this.#asked)
+      this.#asked.set(
+        context,
+        waiters.filter((waiter) => !late(waiter)),
+      );
     this.#confirmed = this.#confirmed.map(({ index, waiters }) => ({
       index,
       waiters: waiters.filter((waiter) => !late(waiter)),

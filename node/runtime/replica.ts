@@ -5,7 +5,15 @@ import { ConcordError } from "../client/errors.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
 import { type Machine, type MachineOptions } from "../machine/machine.ts";
 import { type RaftCore } from "../raft/core.ts";
-import { type Entry, type MemberId, type Message, NONE, type Outgoing, type Ready, type Status } from "../raft/types.ts";
+import {
+  type Entry,
+  type MemberId,
+  type Message,
+  NONE,
+  type Outgoing,
+  type Ready,
+  type Status,
+} from "../raft/types.ts";
 import { type LogStore } from "../storage/log-store.ts";
 import { type Transport } from "../transport/transport.ts";
 import { ApplyQueue } from "./apply-queue.ts";
@@ -193,7 +201,7 @@ export class Replica {
   }
 
   /** Answers when a read of this member's machine is linearizable. */
-  barrier(timeoutMs: number, done: Done<void>): void {
+  barrier(timeoutMs: number, done: Done<undefined>): void {
     if (this.#stopped) {
       done(failed("CONCORD_STOPPED"));
       return;

@@ -1,0 +1,79 @@
+/**
+ * Concord inside a program: one member of a cluster, or a whole store of its own.
+ *
+ * @packageDocumentation
+ */
+import { Store } from "./api/embed/store.ts";
+import { type Assembled, openMember } from "./assembly.ts";
+import { ConcordError } from "./client/errors.ts";
+import { checkOptions, LOGGER_OFF, type OpenOptions } from "./api/embed/options.ts";
+import { Services } from "./service/services.ts";
+
+export { Row } from "./api/embed/row.ts";
+export {
+  op,
+  Store,
+  when,
+  type Bytes,
+  type Change,
+  type ListOptions,
+  type RequestOptions,
+  type Selection,
+  type Transaction,
+} from "./api/embed/store.ts";
+export { type ClusterOptions, type OpenOptions } from "./api/embed/options.ts";
+export { ConcordError, ERROR_TABLE, type ErrorCode } from "./client/errors.ts";
+
+const HAND_OVER_MS = 2_500;
+
+/** A store in this program. See `Concord.open`. */
+export class Concord extends Store {
+  /** Resolves with the reason when this member must not go on: a damaged or failed disk, a removal, a bug. */
+  readonly failed: Promise<Error>;
+
+  private constructor(assembled: Assembled, name: string, failed: Promise<Error>) {
+    const services = new Services(assembled.node, { name, clusterUid: "" });
+    super(assembled.node, services, async () => {
+      await assembled.node.handOver(HAND_OVER_MS);
+      await assembled.close();
+    });
+    this.failed = failed;
+  }
+
+  /**
+   * Opens a member and resolves when it serves. It installs no signal handlers, never ends the process, and logs to the
+   * logger that it is given.
+   *
+   * @throws ConcordError `CONCORD_DATA_DIR_LOCKED` when another process has the data directory, `CONCORD_STORAGE_DAMAGED`,
+   * `CONCORD_CONFIGURATION_INVALID`, or `CONCORD_TIMEOUT` when the cluster is not ready within `readyTimeoutMs`.
+   * @example
+   * ```ts
+   * import { Concord } from "concord-kv";
+   *
+   * await using store = await Concord.open({ memory: true });
+   * await store.put("greeting", "hello");
+   * console.log(store.get("greeting")?.text()); // hello
+   * ```
+   */
+  static async open(options: OpenOptions): Promise<Concord> {
+    const checked = checkOptions(options);
+    let fail: (error: Error) => void = () => undefined;
+    const failed = new Promise<Error>((resolve) => {
+      fail = resolve;
+    });
+    const assembled = await openMember({ ...checked, logger: options.logger ?? LOGGER_OFF, onFatal: fail });
+    const store = new Concord(assembled, checked.name, failed);
+    try {
+      await Promise.race([
+        assembled.node.ready({ timeoutMs: checked.readyTimeoutMs }),
+        failed.then((error) => {
+          throw ConcordError.is(error) ? error : new ConcordError("CONCORD_INTERNAL", error.message, { cause: error });
+        }),
+      ]);
+      return store;
+    } catch (error) {
+      await assembled.close();
+      throw error;
+    }
+  }
+}
