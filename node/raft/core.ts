@@ -37,6 +37,7 @@ import {
   NONE,
   type ProposeResult,
   type Ready,
+  type Role,
   type Status,
   type Term,
 } from "./types.ts";
@@ -65,6 +66,7 @@ export class RaftCore {
   // The last hard state that was handed out.
   #handedTerm: Term;
   #handedVote: MemberId;
+  #handedCommit: Index;
   #pendingHardStates: PendingHardState[] = [];
   #lastReady = 0;
 
@@ -73,6 +75,7 @@ export class RaftCore {
     this.#state = new CoreState(options);
     this.#handedTerm = this.#state.term;
     this.#handedVote = this.#state.vote;
+    this.#handedCommit = this.#state.log.commit;
     invariant(this.#state.term >= this.#state.log.lastTerm, "Recovered log has a higher term than the hard state");
   }
 
@@ -141,7 +144,7 @@ export class RaftCore {
     this.#flush();
     const state = this.#state;
     return (
-      this.#hardStateChanged() ||
+      this.#hardStateDue() ||
       state.messages.length > 0 ||
       state.messagesAfterPersist.length > 0 ||
       state.log.hasUnhanded() ||
@@ -172,6 +175,28 @@ export class RaftCore {
     };
   }
 
+  get role(): Role {
+    return this.#state.role;
+  }
+
+  get term(): Term {
+    return this.#state.term;
+  }
+
+  /** The leader of `term`, or `NONE`. */
+  get leader(): MemberId {
+    return this.#state.leader;
+  }
+
+  get commit(): Index {
+    return this.#state.log.commit;
+  }
+
+  get applied(): Index {
+    return this.#state.log.applied;
+  }
+
+  /** Everything else that the outside may know. Makes copies: for every turn there are the getters above. */
   status(): Status {
     return statusOf(this.#state);
   }
@@ -308,6 +333,7 @@ export class RaftCore {
       const hardState = this.#pendingHardStates.shift();
       state.durableTerm = hardState?.term ?? state.durableTerm;
       state.durableVote = hardState?.vote ?? state.durableVote;
+      state.log.commitPersisted(hardState?.commit ?? 0);
     }
     if (state.leadership !== undefined) maybeCommit(state, state.leadership);
     else countOwnVote(state);
@@ -350,13 +376,22 @@ export class RaftCore {
     return this.#handedTerm !== this.#state.term || this.#handedVote !== this.#state.vote;
   }
 
+  // Only a configuration makes its commit worth a write of its own. Any other commit goes along with the next group, so
+  // that a restart has less to hear again.
+  #hardStateDue(): boolean {
+    return this.#hardStateChanged() || this.#state.log.awaitsRecord(this.#handedCommit);
+  }
+
   #takeHardState(): HardState | undefined {
-    if (!this.#hardStateChanged()) return undefined;
-    const { term, vote } = this.#state;
+    const { term, vote, log } = this.#state;
+    const commit = Math.max(log.recordableCommit, this.#handedCommit);
+    const goesAlong = log.hasUnhanded() && commit > this.#handedCommit;
+    if (!goesAlong && !this.#hardStateDue()) return undefined;
     this.#handedTerm = term;
     this.#handedVote = vote;
-    this.#pendingHardStates.push({ ready: this.#lastReady, term, vote });
-    return { term, vote };
+    this.#handedCommit = commit;
+    this.#pendingHardStates.push({ ready: this.#lastReady, term, vote, commit });
+    return { term, vote, commit };
   }
 }
 

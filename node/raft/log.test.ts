@@ -159,3 +159,37 @@ test("a second configuration entry proves the first committed, also after a rest
   log.maybeAppend(0, 0, entries);
   expect(log.commit).toBe(1);
 });
+
+describe("the recorded commit index", () => {
+  const change = { type: "addLearner", member: "m" } as const;
+  const added: Entry = { type: "configuration", index: 2, term: 1, data: new Uint8Array(0), change };
+
+  test("is where a restart begins, as far as the log reaches", () => {
+    const entries = [entry(1, 1), added, entry(3, 1)];
+    expect(new RaftLog({ index: 0, term: 0 }, entries, 0, 2).commit).toBe(2);
+    expect(new RaftLog({ index: 0, term: 0 }, entries, 0, 9).commit).toBe(3);
+    expect(new RaftLog({ index: 0, term: 0 }, entries, 1, 0).commit).toBe(1);
+  });
+
+  test("names only what the log store was given", () => {
+    const log = logOf([1]);
+    log.push(entry(2, 1));
+    log.commitTo(2);
+    expect(log.recordableCommit).toBe(1);
+    log.takeUnhanded(1);
+    expect(log.recordableCommit).toBe(2);
+  });
+
+  test("covers a configuration before that is handed out", () => {
+    const log = new RaftLog({ index: 0, term: 0 }, [entry(1, 1), added, entry(3, 1)], 0);
+    log.commitTo(1);
+    expect(log.awaitsRecord(0)).toBe(false);
+    log.commitTo(3);
+    expect(log.awaitsRecord(0)).toBe(true);
+    expect(log.awaitsRecord(3)).toBe(false);
+    expect(log.takeCommitted(10, Infinity).map(({ index }) => index)).toEqual([1]);
+    log.commitPersisted(3);
+    expect(log.takeCommitted(10, Infinity).map(({ index }) => index)).toEqual([2, 3]);
+    log.checkInvariants();
+  });
+});

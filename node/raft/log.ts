@@ -23,7 +23,7 @@ export function entryBytes(entry: Entry): number {
  * The log in memory: everything behind the compacted point, and how far it is durable, committed and applied.
  *
  * Invariant: base <= applied <= applying <= commit <= lastIndex, and durable <= handed <= lastIndex.
- * Entries are handed out to apply only up to min(commit, durable).
+ * Entries are handed out to apply only up to min(commit, durable), and a configuration only up to the durable commit index.
  */
 export class RaftLog {
   // The entry before the first. Its term is known, its data is not.
@@ -35,6 +35,8 @@ export class RaftLog {
   #lastIndex: Index;
   #lastTerm: Term;
   #commit: Index;
+  // The commit index that a restart begins with, at least.
+  #durableCommit: Index;
   #applying: Index;
   #applied: Index;
   #durable: Index;
@@ -43,13 +45,20 @@ export class RaftLog {
   // Configuration entries behind the applied index, ascending. At most a few.
   #configurations: Index[] = [];
 
-  constructor(base: { readonly index: Index; readonly term: Term }, entries: readonly Entry[], applied: Index) {
+  /** `commit`: as it was recorded; what the machine has applied is committed anyway. */
+  constructor(
+    base: { readonly index: Index; readonly term: Term },
+    entries: readonly Entry[],
+    applied: Index,
+    commit: Index = applied,
+  ) {
     this.#base = base.index;
     this.#baseTerm = base.term;
     this.#slots = [...entries];
     this.#lastIndex = base.index + entries.length;
     this.#lastTerm = entries.at(-1)?.term ?? base.term;
-    this.#commit = applied;
+    this.#commit = Math.max(applied, Math.min(commit, this.#lastIndex));
+    this.#durableCommit = this.#commit;
     this.#applying = applied;
     this.#applied = applied;
     this.#durable = this.#lastIndex;
@@ -209,14 +218,30 @@ export class RaftLog {
     if (done > 0) this.#groups.splice(0, done);
   }
 
+  /** The commit index as far as the log store can vouch for it: it has been given the entries. */
+  get recordableCommit(): Index {
+    return Math.min(this.#commit, this.#handed);
+  }
+
+  /** True when a configuration waits for its commit to be recorded. `recorded`: what was given to the log store so far. */
+  awaitsRecord(recorded: Index): boolean {
+    const commit = this.recordableCommit;
+    return commit > recorded && this.#configurations.some((index) => index > recorded && index <= commit);
+  }
+
+  /** A restart will begin with this commit index. */
+  commitPersisted(index: Index): void {
+    this.#durableCommit = Math.max(this.#durableCommit, index);
+  }
+
   hasCommitted(): boolean {
-    return this.#applying < Math.min(this.#commit, this.#durable);
+    return this.#applying < this.#applicable();
   }
 
   /** The next entries to apply, each handed out once. */
   takeCommitted(countMax: number, bytesMax: number): readonly Entry[] {
     if (!this.hasCommitted()) return [];
-    const entries = this.slice(this.#applying + 1, bytesMax, countMax, Math.min(this.#commit, this.#durable));
+    const entries = this.slice(this.#applying + 1, bytesMax, countMax, this.#applicable());
     this.#applying += entries.length;
     return entries;
   }
@@ -275,6 +300,7 @@ export class RaftLog {
       this.#commit = meta.index;
     }
     this.#commit = Math.max(this.#commit, meta.index);
+    this.#durableCommit = Math.max(this.#durableCommit, meta.index);
     this.#applying = meta.index;
     this.#applied = meta.index;
     this.#findConfigurations();
@@ -286,6 +312,11 @@ export class RaftLog {
     invariant(this.#applied <= this.#applying, "Applied index is above what was handed out");
     invariant(this.#applying <= this.#commit, "Uncommitted entries were handed out");
     invariant(this.#commit <= this.#lastIndex, "Commit index lies behind the log's end");
+    invariant(this.#durableCommit <= this.#commit, "Durable commit index is ahead of the commit index");
+    invariant(
+      this.#configurations.every((index) => index > this.#applying || index <= this.#durableCommit),
+      "A configuration was handed out before its commit was durable",
+    );
     invariant(this.#durable <= this.#handed && this.#handed <= this.#lastIndex, "Durable, handed, last out of order");
     let term = this.#baseTerm;
     let configurations = 0;
@@ -298,6 +329,14 @@ export class RaftLog {
     }
     invariant(term === this.#lastTerm, "Last term is wrong");
     invariant(configurations === this.#configurations.length, "Configuration entries are miscounted");
+  }
+
+  // A member that applied a configuration counts majorities by it. If it could forget in a crash that it is committed, it
+  // would go back to the one before, whose members may be gone.
+  #applicable(): Index {
+    const end = Math.min(this.#commit, this.#durable);
+    for (const index of this.#configurations) if (index > this.#durableCommit) return Math.min(end, index - 1);
+    return end;
   }
 
   #cutFrom(index: Index): void {
@@ -321,8 +360,8 @@ export class RaftLog {
   }
 
   // A leader appends a configuration entry only when it has applied the one before. So whoever holds two knows that the
-  // first is committed. That matters after a restart, which forgets the commit index: a member that took the first for
-  // undecided would campaign in a configuration two steps old, whose majorities need not meet those of the newest.
+  // first is committed. That matters after a restart, whose commit index may be older than both: a member that took the
+  // first for undecided would campaign in a configuration two steps old, whose majorities need not meet those of the newest.
   #addConfiguration(index: Index): void {
     const previous = this.#configurations.at(-1);
     this.#configurations.push(index);

@@ -88,7 +88,7 @@ export class CoreState {
     const { hardState, snapshot, entries, applied, configuration } = options.recovered;
     this.options = options;
     this.id = options.id;
-    this.log = new RaftLog(snapshot, entries, applied);
+    this.log = new RaftLog(snapshot, entries, applied, hardState.commit);
     this.term = hardState.term;
     this.vote = hardState.vote;
     this.durableTerm = hardState.term;

@@ -10,8 +10,8 @@
  *    `persisted` with the `number` of this ready. Groups become durable in order: a report for `n` covers all before.
  *    A ready with neither `hardState` nor `entries` has an empty group, which is durable as soon as the one before is;
  *    with nothing outstanding that is at once. Its `persisted` may be left out.
- * 4. `committed` is applied in order; it never holds an entry that is not durable here. It is bounded, so a long
- *    backlog comes in slices: apply, report `applied`, and ask again while `hasReady()`.
+ * 4. `committed` is applied in order; it never holds an entry that is not durable here, nor a configuration whose commit
+ *    is not. It is bounded, so a long backlog comes in slices: apply, report `applied`, and ask again while `hasReady()`.
  * 5. `install`, `reads`, `failedReads` and `snapshotRequests` are for the shell. A read of `index` may be served when
  *    the machine has applied `index`.
  *
@@ -41,6 +41,11 @@ export interface HardState {
   readonly term: Term;
   /** The candidate voted for in `term`, or `NONE`. */
   readonly vote: MemberId;
+  /**
+   * Entries up to here are committed, and were durable here before this was written. It may lag behind what the member
+   * knows, but never for a configuration that it has applied.
+   */
+  readonly commit: Index;
 }
 
 /** Who takes part. A configuration takes effect when its entry is applied. */

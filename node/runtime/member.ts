@@ -6,7 +6,12 @@ import { RaftCore } from "../raft/core.ts";
 import { type MemberId, NONE, type SnapshotMeta } from "../raft/types.ts";
 import { type CheckpointFactory } from "../storage/checkpoint-store.ts";
 import { type LogIdentity, type LogStore, type OpenedLog, type RecoveredLog } from "../storage/log-store.ts";
-import { type ProbeAnswer, type Transport, type TransportHandler, type TransportIdentity } from "../transport/transport.ts";
+import {
+  type ProbeAnswer,
+  type Transport,
+  type TransportHandler,
+  type TransportIdentity,
+} from "../transport/transport.ts";
 import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
 import { writeFrozen } from "./checkpointer.ts";
 import { type CheckpointSlot, CheckpointSlots } from "./checkpoint-slots.ts";
@@ -135,7 +140,11 @@ export class Member {
       const { segment, offset, reason } = opened.damage;
       const where = `${segment} at byte ${offset}: ${reason}`;
       if (this.#options.initialCluster.length === 1) {
-        done(new ConcordError("CONCORD_STORAGE_DAMAGED", `The log is damaged in ${where}`, { details: { segment, offset } }));
+        done(
+          new ConcordError("CONCORD_STORAGE_DAMAGED", `The log is damaged in ${where}`, {
+            details: { segment, offset },
+          }),
+        );
         return;
       }
       // Remembered first: from here on nobody may act under the old id again.
@@ -167,7 +176,12 @@ export class Member {
    */
   found(command: Omit<FoundCommand, "type" | "founder">, done: (error: Error | undefined) => void): void {
     if (this.#state !== "waiting" || this.clusterId !== "" || this.#adopting !== "") {
-      done(new ConcordError("CONCORD_ALREADY_FOUNDED", `This member belongs to cluster ${this.clusterId || this.#adopting}`));
+      done(
+        new ConcordError(
+          "CONCORD_ALREADY_FOUNDED",
+          `This member belongs to cluster ${this.clusterId || this.#adopting}`,
+        ),
+      );
       return;
     }
     this.#adopting = command.clusterId;
@@ -185,19 +199,26 @@ export class Member {
         return;
       }
       const frozen = machine.freeze({ onlyDirty: false });
-      writeFrozen(environment, slot.store.begin(), frozen, snapshot, () => this.#closed, (writeError) => {
-        frozen.close();
-        if (writeError !== undefined) {
-          done(writeError);
-          return;
-        }
-        machine.checkpointed(frozen);
-        this.#commitFounding(command.clusterId, slot, snapshot, machine, (commitError) => {
-          if (commitError === undefined)
-            logger.info("Founded the cluster", { clusterId: command.clusterId, size: command.size });
-          done(commitError);
-        });
-      });
+      writeFrozen(
+        environment,
+        slot.store.begin(),
+        frozen,
+        snapshot,
+        () => this.#closed,
+        (writeError) => {
+          frozen.close();
+          if (writeError !== undefined) {
+            done(writeError);
+            return;
+          }
+          machine.checkpointed(frozen);
+          this.#commitFounding(command.clusterId, slot, snapshot, machine, (commitError) => {
+            if (commitError === undefined)
+              logger.info("Founded the cluster", { clusterId: command.clusterId, size: command.size });
+            done(commitError);
+          });
+        },
+      );
     });
   }
 
@@ -234,7 +255,7 @@ export class Member {
   ): void {
     const log = this.#requireLog();
     const identity = { ...this.#identity, clusterId };
-    const hardState = { term: snapshot.term, vote: this.memberId };
+    const hardState = { term: snapshot.term, vote: this.memberId, commit: snapshot.index };
     log.append(
       { identity, hardState, checkpoint: { meta: snapshot, directory: slot.directory }, resetLog: true },
       (error) => {
@@ -274,7 +295,7 @@ export class Member {
       const nothing = { index: 0, term: 0, configuration: { voters: [], learners: [] } };
       this.#startReplica(
         {
-          hardState: { term: 0, vote: NONE },
+          hardState: { term: 0, vote: NONE, commit: 0 },
           snapshot: nothing,
           entries: [],
           applied: 0,

@@ -14,7 +14,7 @@ export const NO_CHECKPOINT: CheckpointPointer = {
  */
 export class LogState {
   identity: LogIdentity;
-  hardState: HardState = { term: 0, vote: NONE };
+  hardState: HardState = { term: 0, vote: NONE, commit: 0 };
   checkpoint: CheckpointPointer = NO_CHECKPOINT;
   /** Index of the last entry, or of the checkpoint that the log was reset to. */
   lastIndex: Index = 0;
@@ -39,9 +39,10 @@ export class LogState {
       invariant(fault === undefined, () => fault ?? "");
     }
     if (hardState !== undefined) {
-      const { term, vote } = this.hardState;
+      const { term, vote, commit } = this.hardState;
       invariant(hardState.term >= term, "The term of a log never goes back");
       invariant(hardState.term > term || vote === NONE || hardState.vote === vote, "A member votes once in a term");
+      invariant(hardState.commit >= commit, "The commit index of a log never goes back");
     }
     invariant(checkpoint !== undefined || !resetLog, "A log is reset to a checkpoint only");
     if (checkpoint !== undefined) {
@@ -54,6 +55,9 @@ export class LogState {
     const term = hardState?.term ?? this.hardState.term;
     const wrong = entriesFault(entries, last, term);
     invariant(wrong === undefined, () => wrong ?? "");
+    const { commit } = hardState ?? this.hardState;
+    invariant(commit <= last, "The commit index never passes what was appended before");
+    invariant((entries[0]?.index ?? Infinity) > commit, "Committed entries are never overwritten");
   }
 
   apply(group: LogGroup): void {

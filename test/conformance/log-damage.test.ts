@@ -56,7 +56,7 @@ function withoutCheckpoint(fill = 1): Image {
   history.create(disk.mount(), OPTIONS);
   for (let index = 1; index <= 20; index += 1) {
     const entry = { type: "normal", index, term: 1, data: new Uint8Array(900).fill(fill) } as const;
-    const group = { hardState: { term: 1, vote: "" }, entries: [entry] };
+    const group = { hardState: { term: 1, vote: "", commit: 0 }, entries: [entry] };
     history.issue(history.store!, { type: "append", group });
     schedule.drain();
   }

@@ -45,7 +45,7 @@ export function pointer(index: number, term: number): CheckpointPointer {
   return { meta: { index, term, configuration }, directory: `checkpoint-${index}` };
 }
 
-const TERM_ONE = { hardState: { term: 1, vote: IDENTITY.memberId } };
+const TERM_ONE = { hardState: { term: 1, vote: IDENTITY.memberId, commit: 0 } };
 
 export function describeLogStore(implementation: LogStoreCase): void {
   describe(`log store: ${implementation.name}`, () => {
@@ -81,13 +81,17 @@ export function describeLogStore(implementation: LogStoreCase): void {
     it("refuses groups that cannot follow, and goes on as if they had not been given", async () => {
       await append(store, { ...TERM_ONE, entries: [normal(1, 1), normal(2, 1)] });
       await append(store, { checkpoint: pointer(1, 1) });
+      await append(store, { hardState: { term: 2, vote: "", commit: 2 }, entries: [normal(3, 1)] });
       const wrong: [string, LogGroup][] = [
-        ["a gap", { entries: [normal(4, 1)] }],
-        ["a gap inside", { entries: [normal(3, 1), normal(5, 1)] }],
-        ["a term of the future", { entries: [normal(3, 2)] }],
-        ["a term that goes back", { hardState: { term: 0, vote: "" } }],
-        ["a second vote", { hardState: { term: 1, vote: "00000000000000ff" } }],
-        ["terms out of order", { hardState: { term: 3, vote: "" }, entries: [normal(3, 3), normal(4, 2)] }],
+        ["a gap", { entries: [normal(5, 1)] }],
+        ["a gap inside", { entries: [normal(4, 1), normal(6, 1)] }],
+        ["a term of the future", { entries: [normal(4, 3)] }],
+        ["a term that goes back", { hardState: { term: 1, vote: "", commit: 2 } }],
+        ["a commit index that goes back", { hardState: { term: 2, vote: "", commit: 1 } }],
+        ["a commit index beyond the log", { hardState: { term: 2, vote: "", commit: 4 } }],
+        ["a commit of what comes with it", { hardState: { term: 2, vote: "", commit: 4 }, entries: [normal(4, 2)] }],
+        ["terms out of order", { hardState: { term: 4, vote: "", commit: 2 }, entries: [normal(4, 4), normal(5, 3)] }],
+        ["an overwritten commit", { entries: [normal(2, 2)] }],
         ["an overwritten checkpoint", { entries: [normal(1, 1)] }],
         ["a checkpoint beyond the log", { checkpoint: pointer(9, 1) }],
         ["a checkpoint that goes back", { checkpoint: pointer(0, 0) }],
@@ -95,13 +99,16 @@ export function describeLogStore(implementation: LogStoreCase): void {
       ];
       for (const [what, group] of wrong)
         expect(() => store.append(group, () => expect.unreachable(what)), what).toThrow(InvariantError);
-      await append(store, { entries: [normal(3, 1)] });
+      await append(store, { hardState: { term: 3, vote: IDENTITY.memberId, commit: 3 } });
+      const secondVote = { hardState: { term: 3, vote: "00000000000000ff", commit: 3 } };
+      expect(() => store.append(secondVote, () => undefined)).toThrow(InvariantError);
+      await append(store, { entries: [normal(4, 1)] });
       await close(store);
     });
 
     it("takes entries that overwrite the end, and those behind a reset", async () => {
       await append(store, { ...TERM_ONE, entries: [normal(1, 1), normal(2, 1), normal(3, 1)] });
-      await append(store, { hardState: { term: 2, vote: "" }, entries: [normal(2, 2)] });
+      await append(store, { hardState: { term: 2, vote: "", commit: 0 }, entries: [normal(2, 2)] });
       expect(() => store.append({ entries: [normal(4, 2)] }, () => undefined)).toThrow(InvariantError);
       await append(store, { checkpoint: pointer(10, 2), resetLog: true });
       await append(store, { entries: [normal(11, 2)] });
@@ -145,7 +152,7 @@ export function describeLogStore(implementation: LogStoreCase): void {
       await give({ entries: [{ type: "configuration", index: 9, term: 1, data: new Uint8Array([7]), change }] });
       await give({ entries: Array.from({ length: 40 }, (_, at) => normal(10 + at, 1, new Uint8Array(300).fill(at))) });
       await give({ checkpoint: pointer(4, 1) });
-      await give({ hardState: { term: 5, vote: "" }, entries: [normal(30, 5)] });
+      await give({ hardState: { term: 5, vote: "", commit: 0 }, entries: [normal(30, 5)] });
       await close(store);
       for (let again = 0; again < 3; again += 1) {
         const opened = open!();
@@ -177,7 +184,11 @@ export function describeLogStore(implementation: LogStoreCase): void {
       await close(store);
       const opened = open!();
       if (opened.type !== "opened") throw new Error(`Not opened: ${JSON.stringify(opened)}`);
-      expect(opened.recovered).toMatchObject({ identity: IDENTITY, hardState: { term: 0, vote: "" }, entries: [] });
+      expect(opened.recovered).toMatchObject({
+        identity: IDENTITY,
+        hardState: { term: 0, vote: "", commit: 0 },
+        entries: [],
+      });
       expect(opened.recovered.checkpoint).toEqual(NO_CHECKPOINT);
       await close(opened.store);
     });

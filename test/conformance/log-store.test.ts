@@ -69,7 +69,7 @@ function appendMany(store: LogStore, count: number, bytes = 600): (Error | undef
   const results: (Error | undefined)[] = [];
   for (let at = 1; at <= count; at += 1)
     store.append(
-      { hardState: { term: 1, vote: "" }, entries: [normal(at, 1, new Uint8Array(bytes).fill(1))] },
+      { hardState: { term: 1, vote: "", commit: 0 }, entries: [normal(at, 1, new Uint8Array(bytes).fill(1))] },
       (error) => results.push(error),
     );
   return results;

@@ -73,7 +73,7 @@ export class Cluster {
 export function diskWithTerms(ids: readonly MemberId[], terms: readonly number[], term = terms.at(-1) ?? 0): Disk {
   const disk = diskOf({ voters: ids, learners: [] });
   disk.entries = terms.map((t, i) => ({ type: "normal", index: i + 1, term: t, data: encode(`${t}`) }));
-  disk.hardState = { term, vote: "" };
+  disk.hardState = { term, vote: "", commit: 0 };
   return disk;
 }
 

@@ -77,7 +77,9 @@ export function describeReady(id: MemberId, ready: Ready): string[] {
     items.length === 0 ? [] : [`${label} ${items.join(", ")}`];
   const { hardState } = ready;
   return [
-    ...(hardState === undefined ? [] : [`hard state term ${hardState.term} vote ${hardState.vote || "-"}`]),
+    ...(hardState === undefined
+      ? []
+      : [`hard state term ${hardState.term} vote ${hardState.vote || "-"} commit ${hardState.commit}`]),
     ...list("persist", ready.entries.map(describeEntry)),
     ...send("send", ready.messages),
     ...send("after persist", ready.messagesAfterPersist),

@@ -41,7 +41,7 @@ export const decode = (data: Uint8Array): string => decoder.decode(data);
 
 export function diskOf(configuration: Configuration, index: Index = 0): Disk {
   const meta = { index, term: index === 0 ? 0 : 1, configuration };
-  return { hardState: { term: meta.term, vote: "" }, checkpoint: { meta, texts: [] }, entries: [] };
+  return { hardState: { term: meta.term, vote: "", commit: 0 }, checkpoint: { meta, texts: [] }, entries: [] };
 }
 
 /** An empty disk: a member that waits to be added. */

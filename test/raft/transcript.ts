@@ -161,7 +161,7 @@ export class Transcript {
       const terms = members("log").map(Number);
       disk.entries = terms.map((term, i) => ({ type: "normal", index: i + 1, term, data: encode(`${term}`) }));
       const term = Number(options.get("term") ?? terms.at(-1) ?? disk.hardState.term);
-      disk.hardState = { term, vote: "" };
+      disk.hardState = { term, vote: "", commit: 0 };
       this.#members.set(id, new Member(id, disk, () => this.#random.get(id) ?? 0, this.#options));
     }
   }
@@ -264,7 +264,7 @@ export class Transcript {
 function describeDisk(disk: Disk): string[] {
   const { hardState, checkpoint, entries } = disk;
   return [
-    `term ${hardState.term} vote ${hardState.vote || "-"} checkpoint ${checkpoint.meta.term}/${checkpoint.meta.index}`,
+    `term ${hardState.term} vote ${hardState.vote || "-"} commit ${hardState.commit} checkpoint ${checkpoint.meta.term}/${checkpoint.meta.index}`,
     ...entries.map(describeEntry),
   ];
 }

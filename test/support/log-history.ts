@@ -36,7 +36,7 @@ export type LogOperation =
 /** What a log holds, by a model that is nothing but arrays. */
 export class LogModel {
   identity = IDENTITY;
-  hardState = { term: 0, vote: "" };
+  hardState = { term: 0, vote: "", commit: 0 };
   checkpoint: CheckpointPointer = NO_CHECKPOINT;
   entries: Entry[] = [];
 
@@ -78,10 +78,13 @@ export function fingerprint(log: Pick<RecoveredLog, "identity" | "hardState" | "
 
 /** Draws a valid next operation. */
 export function drawOperation(prng: Prng, model: LogModel): LogOperation {
-  const { term } = model.hardState;
+  const { term, commit } = model.hardState;
   const compacted = model.checkpoint.meta.index;
-  if (term === 0 || prng.chance(0.1))
-    return { type: "append", group: { hardState: { term: term + 1, vote: prng.pick(["", IDENTITY.memberId]) } } };
+  if (term === 0 || prng.chance(0.1)) {
+    const vote = prng.pick(["", IDENTITY.memberId]);
+    const further = prng.between(commit, Math.max(commit, model.lastIndex));
+    return { type: "append", group: { hardState: { term: term + 1, vote, commit: further } } };
+  }
   if (model.identity.clusterId === "" && prng.chance(0.1))
     return { type: "identify", identity: { ...IDENTITY, clusterId: "00000000000000c1" } };
   if (compacted > 0 && prng.chance(0.1)) return { type: "release", index: compacted };
@@ -89,10 +92,11 @@ export function drawOperation(prng: Prng, model: LogModel): LogOperation {
     return { type: "append", group: { checkpoint: drawCheckpoint(prng.between(compacted, model.lastIndex), term) } };
   if (prng.chance(0.04))
     return { type: "append", group: { checkpoint: drawCheckpoint(model.lastIndex + 5, term), resetLog: true } };
-  const overwrite = prng.chance(0.15) && model.lastIndex > compacted;
-  const first = overwrite ? prng.between(compacted + 1, model.lastIndex) : model.lastIndex + 1;
+  const kept = Math.max(compacted, commit);
+  const overwrite = prng.chance(0.15) && model.lastIndex > kept;
+  const first = overwrite ? prng.between(kept + 1, model.lastIndex) : model.lastIndex + 1;
   // An overwriting leader has a newer term.
-  const hardState = overwrite ? { term: term + 1, vote: "" } : undefined;
+  const hardState = overwrite ? { term: term + 1, vote: "", commit } : undefined;
   const entries = drawEntries(prng, first, hardState?.term ?? term);
   return { type: "append", group: { hardState, entries } };
 }

@@ -83,7 +83,7 @@ export function recordBytesMax(record: LogRecord): number {
     case "identity":
       return 1 + identityBytes(record.identity);
     case "hardState":
-      return 17;
+      return 25;
     case "checkpoint":
       return 2 + checkpointBytes(record.checkpoint);
     case "entries":
@@ -149,11 +149,11 @@ function readEntries(reader: ByteReader): Entry[] {
 }
 
 function writeHardState(writer: ByteWriter, hardState: HardState): void {
-  writer.u53(hardState.term).id(hardState.vote);
+  writer.u53(hardState.term).id(hardState.vote).u53(hardState.commit);
 }
 
 function readHardState(reader: ByteReader): HardState {
-  return { term: reader.u53(), vote: reader.id() };
+  return { term: reader.u53(), vote: reader.id(), commit: reader.u53() };
 }
 
 function writeCheckpoint(writer: ByteWriter, checkpoint: CheckpointPointer): void {

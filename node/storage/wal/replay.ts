@@ -1,4 +1,4 @@
-import { type Entry, type Index } from "../../raft/types.ts";
+import { type Entry, type HardState, type Index } from "../../raft/types.ts";
 import { entriesFault, identityFault, LogState } from "../log-state.ts";
 import { type LogRecord } from "./record.ts";
 
@@ -31,9 +31,7 @@ export class Replay {
         return fault;
       }
       case "hardState":
-        if (record.hardState.term < this.state.hardState.term) return `Term goes back to ${record.hardState.term}`;
-        this.state.hardState = record.hardState;
-        return undefined;
+        return this.#setHardState(record.hardState);
       case "checkpoint":
         this.state.setCheckpoint(record.checkpoint, record.reset);
         if (record.reset) {
@@ -48,12 +46,22 @@ export class Replay {
     }
   }
 
+  #setHardState(next: HardState): string | undefined {
+    const { hardState, lastIndex } = this.state;
+    if (next.term < hardState.term) return `Term goes back to ${next.term}`;
+    if (next.commit < hardState.commit) return `Commit index goes back to ${next.commit}`;
+    if (next.commit > lastIndex) return `Commit index is ${next.commit}, the log ends with entry ${lastIndex}`;
+    this.state.hardState = next;
+    return undefined;
+  }
+
   /** Entries that the log overwrites are superseded. */
   #addEntries(entries: readonly Entry[]): string | undefined {
     const first = entries[0];
     if (first === undefined) return undefined;
     const fault = entriesFault(entries, this.state.lastIndex, this.state.hardState.term);
     if (fault !== undefined) return fault;
+    if (first.index <= this.state.hardState.commit) return `Entry ${first.index} overwrites a committed one`;
     if (first.index <= this.base) {
       this.base = first.index - 1;
       this.entries = [];
@@ -74,6 +82,7 @@ export class Replay {
       facts.lastIndex === lastIndex &&
       facts.hardState.term === hardState.term &&
       facts.hardState.vote === hardState.vote &&
+      facts.hardState.commit === hardState.commit &&
       facts.checkpoint.meta.index === checkpoint.meta.index &&
       facts.checkpoint.directory === checkpoint.directory &&
       facts.identity.memberId === identity.memberId &&

@@ -13,7 +13,12 @@ const IDENTITY = { groupId: 0, clusterId: "", memberId: "00000000000000a1", memb
 function segment(): { bytes: Uint8Array; offsets: number[] } {
   const bytes = new Uint8Array(SEGMENT_BYTES);
   bytes.set(encodeSegmentHeader({ generation: GENERATION, bytes: SEGMENT_BYTES, identity: IDENTITY }));
-  const facts = { identity: IDENTITY, hardState: { term: 1, vote: "" }, checkpoint: NO_CHECKPOINT, lastIndex: 0 };
+  const facts = {
+    identity: IDENTITY,
+    hardState: { term: 1, vote: "", commit: 0 },
+    checkpoint: NO_CHECKPOINT,
+    lastIndex: 0,
+  };
   const groups: LogRecord[][] = [[{ type: "start", previous: { generation: 0, offset: 0 }, facts }]];
   for (const index of [1, 2])
     groups.push([

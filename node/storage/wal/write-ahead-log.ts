@@ -145,8 +145,9 @@ export class WriteAheadLog implements LogStore {
     const head: LogRecord[] = [];
     const { identity, hardState, checkpoint, entries = [], resetLog = false } = group;
     if (identity !== undefined) head.push({ type: "identity", identity });
-    if (hardState !== undefined) head.push({ type: "hardState", hardState });
+    // In this order: what a checkpoint brings is there when the hard state says that it is committed.
     if (checkpoint !== undefined) head.push({ type: "checkpoint", checkpoint, reset: resetLog });
+    if (hardState !== undefined) head.push({ type: "hardState", hardState });
     const pieces: Entry[][] = [[]];
     let bytes = recordsBytesMax(head);
     for (const entry of entries) {

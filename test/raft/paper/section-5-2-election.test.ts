@@ -42,7 +42,7 @@ test("a candidate votes for itself in a new term and asks the others, once its v
   member.takeReady();
   expect(member.outbox).toEqual([]);
   member.persistNext();
-  expect(member.disk.hardState).toEqual({ term: 1, vote: "1" });
+  expect(member.disk.hardState).toEqual({ term: 1, vote: "1", commit: 0 });
   expect(member.outbox.map((sent) => [sent.to, sent.message.type])).toEqual([
     ["2", "voteRequest"],
     ["3", "voteRequest"],

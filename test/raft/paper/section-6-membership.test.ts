@@ -122,3 +122,19 @@ test("a member does not campaign while a committed configuration waits to be app
   cluster.campaign("2");
   expect(cluster.status("2").role).toBe("preCandidate");
 });
+
+test("a configuration that was applied is still there after a restart of all, without those it does not need", () => {
+  const cluster = new Cluster(["1", "2"]);
+  cluster.elect("1");
+  cluster.members.set("3", new Member("3", waitingDisk(), () => 0, OPTIONS));
+  expect(change(cluster, "addLearner", "3")).toBe("ok");
+  run(cluster, ELECTION_TIMEOUT + 2);
+  expect(change(cluster, "promote", "3")).toBe("ok");
+  cluster.settle();
+  // The checkpoints of 1 and 3 know two voters, of which one is gone. Nobody is left to tell them what was committed.
+  cluster.isolated.add("2");
+  for (const id of ["1", "3"]) cluster.member(id).restart();
+  cluster.settle();
+  cluster.elect("1");
+  expect(cluster.status("1")).toMatchObject({ role: "leader", configuration: { voters: ["1", "2", "3"] } });
+});
