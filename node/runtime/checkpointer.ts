@@ -104,32 +104,39 @@ export class Checkpointer {
     finish: (error: Error | undefined) => void,
   ): void {
     const { machine } = this.#replica;
-    writeFrozen(this.#replica.environment, store.begin(), frozen, meta, () => this.#stopped, (error) => {
-      if (error !== undefined || this.#stopped) {
-        finish(error);
-        return;
-      }
-      if (this.#replica.machine !== machine) {
-        finish(undefined);
-        return;
-      }
-      machine.checkpointed(frozen);
-      this.#whole = false;
-      const directory = this.#slots.current?.directory ?? "";
-      this.#log.append({ checkpoint: { meta, directory } satisfies CheckpointPointer }, (appendError) => {
-        if (appendError !== undefined) {
-          this.#replica.fatal(appendError);
+    writeFrozen(
+      this.#replica.environment,
+      store.begin(),
+      frozen,
+      meta,
+      () => this.#stopped,
+      (error) => {
+        if (error !== undefined || this.#stopped) {
+          finish(error);
           return;
         }
-        store.verify((found) => {
-          if (found.type === "damaged") this.#rewrite(store, found.reason, finish);
-          else {
-            this.#letGo(meta.index);
-            finish(undefined);
+        if (this.#replica.machine !== machine) {
+          finish(undefined);
+          return;
+        }
+        machine.checkpointed(frozen);
+        this.#whole = false;
+        const directory = this.#slots.current?.directory ?? "";
+        this.#log.append({ checkpoint: { meta, directory } satisfies CheckpointPointer }, (appendError) => {
+          if (appendError !== undefined) {
+            this.#replica.fatal(appendError);
+            return;
           }
+          store.verify((found) => {
+            if (found.type === "damaged") this.#rewrite(store, found.reason, finish);
+            else {
+              this.#letGo(meta.index);
+              finish(undefined);
+            }
+          });
         });
-      });
-    });
+      },
+    );
   }
 
   /** Memory is the truth while running: a damaged checkpoint is written anew, whole. */

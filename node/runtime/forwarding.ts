@@ -89,7 +89,10 @@ export class Forwarding {
 function writeResult(result: Settled<Outcome>): ForwardResult {
   if (result.ok) return { type: "outcome", outcome: encodeOutcome(result.value) };
   if (result.error.outcome === "unknown") return { type: "unknown" };
-  return { type: "refused", reason: result.error.code === "CONCORD_TOO_MANY_REQUESTS" ? "tooManyUncommitted" : "notLeader" };
+  return {
+    type: "refused",
+    reason: result.error.code === "CONCORD_TOO_MANY_REQUESTS" ? "tooManyUncommitted" : "notLeader",
+  };
 }
 
 /** Undefined: certainly not proposed, worth another try. */

@@ -153,7 +153,11 @@ export class FoundingDriver {
     const learners = status.peers.filter((peer) => peer.learner);
     if (awaited !== undefined) {
       this.#request({ type: "addLearner", name: awaited.name, peerUrls: awaited.peerUrls });
-    } else if (machine.members().length >= machine.founding.size && learners.length > 0 && learners.every((peer) => peer.caughtUp)) {
+    } else if (
+      machine.members().length >= machine.founding.size &&
+      learners.length > 0 &&
+      learners.every((peer) => peer.caughtUp)
+    ) {
       this.#request({ type: "promote", id: learners[0]?.id ?? "" });
     } else {
       this.#next(STEP_PERIOD_MS);

@@ -161,7 +161,16 @@ export class Member {
       return;
     }
     if (opened.type === "empty") {
-      this.#openEmpty(done);
+      const checkpoints = this.#options.checkpoints.list();
+      // With a former id the log was set aside on purpose, and a crash kept the checkpoints from following it.
+      if (checkpoints.length === 0 || this.#options.formerId.read() !== NONE) this.#openEmpty(done);
+      else
+        done(
+          new ConcordError(
+            "CONCORD_MEMBER_LOST_DATA",
+            `This member lost its log; replace it: the data directory holds ${checkpoints.join(", ")}, and no log`,
+          ),
+        );
       return;
     }
     this.#log = opened.store;
@@ -320,25 +329,11 @@ export class Member {
         this.#recoverDamaged(recovered, openError?.message ?? "it cannot be opened", done);
         return;
       }
-      const loader = Machine.loader(this.#options.machine);
-      slot.store.load(
-        (pages) => {
-          for (const { number, bytes } of pages) loader.page(number, bytes);
-        },
-        (loaded) => {
-          if (loaded.type !== "loaded") {
-            const reason = loaded.type === "empty" ? "it is empty" : loaded.reason;
-            this.slots.discard(slot, () => this.#recoverDamaged(recovered, reason, done));
-            return;
-          }
-          try {
-            const machine = loader.finish(loaded.meta.machine);
-            this.slots.switchTo(slot, () => this.#recoverWith(recovered, machine, loaded.meta.snapshot, false, done));
-          } catch (error) {
-            this.slots.discard(slot, () => this.#recoverDamaged(recovered, String(error), done));
-          }
-        },
-      );
+      loadMachine(slot, this.#options.machine, meta.index, (machine, snapshot, reason) => {
+        if (machine === undefined)
+          this.slots.discard(slot, () => this.#recoverDamaged(recovered, reason, done));
+        else this.slots.switchTo(slot, () => this.#recoverWith(recovered, machine, snapshot, false, done));
+      });
     });
   }
 
@@ -473,4 +468,44 @@ export class Member {
     for (const attendant of this.#attendants) attendant.stop();
     this.#replica?.stop();
   }
+}
+
+/**
+ * Reads a checkpoint into a machine; without one, `reason` says what is wrong with it. What the log names must be there: a
+ * checkpoint may be newer than the log says, never older.
+ */
+function loadMachine(
+  slot: CheckpointSlot,
+  options: MachineOptions,
+  indexMin: number,
+  done: (machine: Machine | undefined, snapshot: SnapshotMeta, reason: string) => void,
+): void {
+  const loader = Machine.loader(options);
+  const nothing: SnapshotMeta = { index: 0, term: 0, configuration: { voters: [], learners: [] } };
+  // Only the result says whether pages were whole, so one that cannot be read is not an answer yet.
+  let unreadable: string | undefined;
+  slot.store.load(
+    (pages) => {
+      try {
+        if (unreadable === undefined) for (const { number, bytes } of pages) loader.page(number, bytes);
+      } catch (error) {
+        unreadable = String(error);
+      }
+    },
+    (loaded) => {
+      if (loaded.type !== "loaded") {
+        done(undefined, nothing, loaded.type === "empty" ? "it is empty" : loaded.reason);
+        return;
+      }
+      const { snapshot, machine } = loaded.meta;
+      if (snapshot.index < indexMin) unreadable ??= `it ends at entry ${snapshot.index}, wanted ${indexMin} at least`;
+      let read: Machine | undefined;
+      try {
+        if (unreadable === undefined) read = loader.finish(machine);
+      } catch (error) {
+        unreadable = String(error);
+      }
+      done(read, snapshot, unreadable ?? "");
+    },
+  );
 }

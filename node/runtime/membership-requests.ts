@@ -243,7 +243,10 @@ function refuseProbed(
   answer: ProbeAnswer | undefined,
 ): ConcordError | undefined {
   if (error !== undefined || answer === undefined)
-    return new ConcordError("CONCORD_PEER_UNREACHABLE", `Nobody answers at ${urls.join(", ")}: ${error?.message ?? ""}`);
+    return new ConcordError(
+      "CONCORD_PEER_UNREACHABLE",
+      `Nobody answers at ${urls.join(", ")}: ${error?.message ?? ""}`,
+    );
   if (answer.state !== "empty")
     return new ConcordError(
       "CONCORD_PEER_NOT_EMPTY",

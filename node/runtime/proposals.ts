@@ -105,7 +105,10 @@ export class Proposals {
   }
 
   /** The leader's answer to a sent write. Undefined: it certainly was not proposed, so it may be tried again. */
-  answered(requestId: number, result: { readonly outcome: Outcome } | { readonly error: ConcordError } | undefined): void {
+  answered(
+    requestId: number,
+    result: { readonly outcome: Outcome } | { readonly error: ConcordError } | undefined,
+  ): void {
     const sent = this.#sent.get(requestId);
     if (sent === undefined) return;
     this.#sent.delete(requestId);

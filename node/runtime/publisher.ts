@@ -31,8 +31,7 @@ export class Publisher {
       again();
       return;
     }
-    const known =
-      own.joined && own.name === name && same(own.peerUrls, peerUrls) && same(own.clientUrls, clientUrls);
+    const known = own.joined && own.name === name && same(own.peerUrls, peerUrls) && same(own.clientUrls, clientUrls);
     if (known) return;
     const command = { type: "publish", member: own.id, name, peerUrls, clientUrls } as const;
     this.#replica.propose(command, TIMEOUT_MS, (result) => {

@@ -80,6 +80,7 @@ export class ReadRequests {
   }
 
   expire(now: number, leaderKnown: boolean): void {
+    if (this.#count === 0) return;
     const late = (waiter: Waiter): boolean => {
       if (waiter.deadline > now) return false;
       this.#settle(waiter, leaderKnown ? "CONCORD_TIMEOUT" : "CONCORD_NO_LEADER");

@@ -12,7 +12,9 @@ import {
   NONE,
   type Outgoing,
   type Ready,
+  type Role,
   type Status,
+  type Term,
 } from "../raft/types.ts";
 import { type LogStore } from "../storage/log-store.ts";
 import { type Transport } from "../transport/transport.ts";
@@ -37,8 +39,8 @@ export const GROUP_ID = 0;
 export const TICK_MS = 10;
 /** Keys of apply work in one turn: about 2 ms. */
 const APPLY_UNITS = 1000;
-/** Versions that a turn removes behind a compaction. */
-const SWEEP_UNITS = 500;
+/** Versions that a tick removes behind a compaction: about 1 ms, and 200 000 a second. */
+const SWEEP_UNITS = 2_000;
 /** Readies taken in one turn before others get theirs. */
 const READIES_PER_TURN = 8;
 
@@ -88,7 +90,10 @@ export class Replica {
   readonly #receiver: SnapshotReceiver;
   #machine: Machine;
   #clock: LeaderClock | undefined;
-  #status: Status;
+  /** As the last turn saw it. */
+  #role: Role;
+  #term: Term;
+  #leader: MemberId;
   #turnScheduled = false;
   #stopped = false;
   #cancelTick: () => void = () => undefined;
@@ -98,7 +103,9 @@ export class Replica {
     this.#options = options;
     this.#core = options.core;
     this.#machine = options.machine;
-    this.#status = options.core.status();
+    this.#role = options.core.role;
+    this.#term = options.core.term;
+    this.#leader = options.core.leader;
     this.proposals = new Proposals(firstRequestNumber(options.environment));
     this.reads = new ReadRequests(firstRequestNumber(options.environment));
     const machine = (): Machine => this.#machine;
@@ -142,8 +149,9 @@ export class Replica {
     return this.#machine;
   }
 
+  /** Made of copies; what a turn needs is asked of the core itself. */
   get status(): Status {
-    return this.#status;
+    return this.#core.status();
   }
 
   get stopped(): boolean {
@@ -293,8 +301,8 @@ export class Replica {
     this.#askReads();
     this.#propose();
     for (let taken = 0; taken < READIES_PER_TURN && this.#core.hasReady(); taken += 1) this.#handle(this.#core.ready());
-    const more = this.#applyQueue.run(APPLY_UNITS) || !this.#machine.sweep(SWEEP_UNITS);
-    if (this.#machine.appliedIndex > this.#status.applied) {
+    const more = this.#applyQueue.run(APPLY_UNITS);
+    if (this.#machine.appliedIndex > this.#core.applied) {
       this.#core.step({ type: "applied", index: this.#machine.appliedIndex });
       this.reads.applied(this.#machine.appliedIndex);
       this.watches.advanced();
@@ -380,25 +388,27 @@ export class Replica {
 
   /** Follows role, term and leader; takes and leaves office. */
   #observeStatus(): void {
-    const before = this.#status;
-    const status = this.#core.status();
-    this.#status = status;
-    const leads = status.role === "leader";
-    if (!leads) this.#clock = undefined;
-    else if (this.#clock === undefined && this.#core.termAt(this.#machine.appliedIndex) === status.term) {
+    const before = { role: this.#role, leader: this.#leader };
+    const { role, term, leader } = this.#core;
+    const changed = role !== this.#role || term !== this.#term || leader !== this.#leader;
+    this.#role = role;
+    this.#term = term;
+    this.#leader = leader;
+    if (role !== "leader") this.#clock = undefined;
+    else if (this.#clock === undefined && this.#core.termAt(this.#machine.appliedIndex) === term) {
       const { clusterTimeMs, wallTimeMs } = this.#machine;
       this.#clock = new LeaderClock(this.environment, { clusterTimeMs, wallTimeMs });
-      this.logger.info("Took office as leader", { term: status.term, appliedIndex: status.applied });
+      this.logger.info("Took office as leader", { term, appliedIndex: this.#core.applied });
       this.#notifyLeadership();
     }
-    if (before.term === status.term && before.leader === status.leader && before.role === status.role) return;
-    if (before.leader !== status.leader) {
+    if (!changed) return;
+    if (before.leader !== leader) {
       if (before.leader !== NONE && before.leader !== this.memberId) {
         this.proposals.lost(before.leader);
         this.membership.lost(before.leader);
       }
       if (before.role === "leader") this.#sender.stop();
-      this.logger.info("Leader changed", { term: status.term, leader: status.leader, role: status.role });
+      this.logger.info("Leader changed", { term, leader, role });
     }
     this.#notifyLeadership();
   }
@@ -411,8 +421,10 @@ export class Replica {
     this.#cancelTick = this.environment.timer(TICK_MS, () => {
       if (this.#stopped) return;
       this.#scheduleTick();
+      this.#machine.sweep(SWEEP_UNITS);
       const now = this.environment.now();
-      const leaderKnown = this.#status.leader !== NONE;
+      this.#sender.expire(now);
+      const leaderKnown = this.#core.leader !== NONE;
       this.proposals.expire(now, leaderKnown);
       this.reads.expire(now, leaderKnown);
       this.membership.expire(now);

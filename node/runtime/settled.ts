@@ -2,8 +2,7 @@ import { ConcordError, type ErrorCode } from "../client/errors.ts";
 
 /** How an operation ended. The runtime speaks in completions, so that a simulator can order them. */
 export type Settled<T> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly error: ConcordError };
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: ConcordError };
 
 export type Done<T> = (result: Settled<T>) => void;
 

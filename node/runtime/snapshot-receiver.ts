@@ -126,12 +126,7 @@ export class SnapshotReceiver {
     }
   }
 
-  #switch(
-    receiving: Receiving,
-    meta: SnapshotMeta,
-    machine: Machine,
-    done: (error: Error | undefined) => void,
-  ): void {
+  #switch(receiving: Receiving, meta: SnapshotMeta, machine: Machine, done: (error: Error | undefined) => void): void {
     const { core } = this.#replica;
     if (this.#replica.stopped || meta.index <= this.#replica.machine.appliedIndex) {
       done(new Error("The snapshot is older than the state"));

@@ -16,7 +16,12 @@ interface Sending {
   readonly encoder: SnapshotEncoder;
   readonly chunks: Uint8Array[];
   ended: boolean;
+  /** When the last chunk was asked for, monotonic ms. */
+  askedAt: number;
 }
+
+/** A transfer that nobody asks for any more gives its frozen state back after this long. */
+const IDLE_MS = 60_000;
 
 /** Cuts a frozen state into the chunks that the core asks for, one snapshot per peer at a time. */
 export class SnapshotSender {
@@ -39,6 +44,7 @@ export class SnapshotSender {
       this.#replica.step({ type: "snapshotUnavailable", to: request.to, transfer: request.transfer });
       return;
     }
+    sending.askedAt = this.#replica.environment.now();
     this.#fill(sending);
     const data = sending.chunks.shift();
     if (data === undefined) return;
@@ -46,6 +52,10 @@ export class SnapshotSender {
     const { to, transfer, sequence } = request;
     if (last) this.#end(to);
     this.#replica.step({ type: "snapshotChunk", to, transfer, meta: sending.meta, sequence, last, data });
+  }
+
+  expire(now: number): void {
+    for (const [to, { askedAt }] of this.#sending) if (now - askedAt > IDLE_MS) this.#end(to);
   }
 
   /** Gives up all transfers: this member leads no more. */
@@ -66,7 +76,7 @@ export class SnapshotSender {
       snapshot: meta,
       machine: frozen.meta,
     });
-    const sending = { transfer: request.transfer, meta, frozen, encoder, chunks: [], ended: false };
+    const sending = { transfer: request.transfer, meta, frozen, encoder, chunks: [], ended: false, askedAt: 0 };
     this.#sending.set(request.to, sending);
     logger.info("Sending a snapshot", { to: request.to, index: meta.index, transfer: request.transfer });
     return sending;

@@ -9,7 +9,11 @@ export type WatchPoll =
   | { readonly type: "busy" }
   /** Everything up to the store's revision is delivered; `onWake` tells of the next change. */
   | { readonly type: "idle" }
-  | { readonly type: "ended"; readonly reason: "cancelled" | "compacted" | "stopped"; readonly compactRevision: number };
+  | {
+      readonly type: "ended";
+      readonly reason: "cancelled" | "compacted" | "stopped";
+      readonly compactRevision: number;
+    };
 
 export interface WatchedEvent {
   readonly event: ChangeEvent;

@@ -138,7 +138,8 @@ function replyToProbe(
 function refuseProbe(identity: TransportIdentity, asked: Hello): string | undefined {
   if (!sameHash(asked.tokenHash, hash(identity.token))) return TOKEN_MISMATCH;
   const list = foundingListHash(identity);
-  if (identity.clusterId !== "" || list.length === 0 || asked.foundingListHash.length === 0) return undefined;
+  const founded = identity.clusterId !== "" || asked.clusterId !== "";
+  if (founded || list.length === 0 || asked.foundingListHash.length === 0) return undefined;
   return sameHash(asked.foundingListHash, list) ? undefined : "initial cluster mismatch: the founding lists differ";
 }
 

@@ -44,8 +44,8 @@ export interface TransportHandler {
   /** Frames to `member` were dropped (no connection, or its buffer is full). */
   onUnreachable(member: MemberId): void;
   /**
-   * A member of `clusterId` wants to speak to this member, which belongs to no cluster yet. True: it was adopted (and is
-   * durable); false: refused.
+   * A member of `clusterId` wants to speak to this member, which belongs to no cluster yet. True: it is being adopted;
+   * frames are dropped until that is durable, as a network may. False: refused.
    */
   onAdopt(clusterId: string, from: { readonly id: MemberId; readonly name: string }): boolean;
   /** A peer says that this member was removed from its cluster. */
