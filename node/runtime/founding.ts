@@ -92,7 +92,9 @@ export class FoundingWait {
       logger.warn("A member of the founding list refuses this one", { peer, reason: answer.reason });
     } else if (answer.state === "member") {
       const known = answer.members.find((member) => member.name === name);
-      if (known === undefined || !known.joined || known.id === this.#member.memberId || this.#gaveUpItsId) return;
+      // A name that is still awaited has no id. Any other id than ours was on a disk that is gone, also when the member
+      // was lost before it could say that it had joined.
+      if (known === undefined || known.id === NONE || known.id === this.#member.memberId || this.#gaveUpItsId) return;
       this.stop();
       onFatal(
         new ConcordError(

@@ -20,6 +20,7 @@ import { type Environment, type RuntimeLogger } from "./environment.ts";
 import { FoundingDriver, FoundingWait } from "./founding.ts";
 import { Publisher } from "./publisher.ts";
 import { QuotaGuard } from "./quota-guard.ts";
+import { isOnlyVoter, loadMachine } from "./recovery.ts";
 import { Rejoin, Repair } from "./repair.ts";
 import { GROUP_ID, Replica, type ReplicaOptions } from "./replica.ts";
 
@@ -330,8 +331,7 @@ export class Member {
         return;
       }
       loadMachine(slot, this.#options.machine, meta.index, (machine, snapshot, reason) => {
-        if (machine === undefined)
-          this.slots.discard(slot, () => this.#recoverDamaged(recovered, reason, done));
+        if (machine === undefined) this.slots.discard(slot, () => this.#recoverDamaged(recovered, reason, done));
         else this.slots.switchTo(slot, () => this.#recoverWith(recovered, machine, snapshot, false, done));
       });
     });
@@ -340,7 +340,7 @@ export class Member {
   /** The log is whole, the checkpoint is not: this member votes, and asks the leader for the state. */
   #recoverDamaged(recovered: RecoveredLog, reason: string, done: (error: Error | undefined) => void): void {
     const { directory, meta } = recovered.checkpoint;
-    if (meta.configuration.voters.length === 1 && meta.configuration.voters[0] === this.memberId) {
+    if (isOnlyVoter(this.memberId, recovered)) {
       done(new ConcordError("CONCORD_STORAGE_DAMAGED", `The checkpoint in ${directory} is damaged: ${reason}`));
       return;
     }
@@ -468,44 +468,4 @@ export class Member {
     for (const attendant of this.#attendants) attendant.stop();
     this.#replica?.stop();
   }
-}
-
-/**
- * Reads a checkpoint into a machine; without one, `reason` says what is wrong with it. What the log names must be there: a
- * checkpoint may be newer than the log says, never older.
- */
-function loadMachine(
-  slot: CheckpointSlot,
-  options: MachineOptions,
-  indexMin: number,
-  done: (machine: Machine | undefined, snapshot: SnapshotMeta, reason: string) => void,
-): void {
-  const loader = Machine.loader(options);
-  const nothing: SnapshotMeta = { index: 0, term: 0, configuration: { voters: [], learners: [] } };
-  // Only the result says whether pages were whole, so one that cannot be read is not an answer yet.
-  let unreadable: string | undefined;
-  slot.store.load(
-    (pages) => {
-      try {
-        if (unreadable === undefined) for (const { number, bytes } of pages) loader.page(number, bytes);
-      } catch (error) {
-        unreadable = String(error);
-      }
-    },
-    (loaded) => {
-      if (loaded.type !== "loaded") {
-        done(undefined, nothing, loaded.type === "empty" ? "it is empty" : loaded.reason);
-        return;
-      }
-      const { snapshot, machine } = loaded.meta;
-      if (snapshot.index < indexMin) unreadable ??= `it ends at entry ${snapshot.index}, wanted ${indexMin} at least`;
-      let read: Machine | undefined;
-      try {
-        if (unreadable === undefined) read = loader.finish(machine);
-      } catch (error) {
-        unreadable = String(error);
-      }
-      done(read, snapshot, unreadable ?? "");
-    },
-  );
 }

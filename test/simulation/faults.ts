@@ -1,5 +1,5 @@
-import { ConcordError } from "../../node/client/errors.ts";
 import { type Prng } from "../support/prng.ts";
+import { DiskFaults } from "./disk-faults.ts";
 import { type SimNode } from "./node.ts";
 import { type Simulation } from "./simulation.ts";
 
@@ -9,17 +9,20 @@ const PARTITION_MEAN_MS = 800;
 const PAUSE_MAX_MS = 1_500;
 /** A second power loss follows a kill this often: what a killed process wrote is still volatile. */
 const POWER_AFTER_KILL = 0.3;
+const WALL_JUMP_MAX_MS = 86_400_000;
 
-/** What befalls the cluster, drawn from the seed. Damage befalls one log at most: there is always a good copy. */
+/** What befalls the cluster, drawn from the seed. */
 export class Faults {
   readonly #simulation: Simulation;
   readonly #random: Prng;
+  readonly #disks: DiskFaults;
   #running = false;
   crashes = 0;
 
   constructor(simulation: Simulation, random: Prng) {
     this.#simulation = simulation;
     this.#random = random;
+    this.#disks = new DiskFaults(simulation, random.fork("disks"));
   }
 
   start(): void {
@@ -32,23 +35,25 @@ export class Faults {
     this.#every(settings.compactEveryMs, () => this.#compact());
     this.#every(settings.transferEveryMs, () => this.#transfer());
     this.#every(settings.blackoutEveryMs, () => this.#blackout());
-    if (settings.damage) this.#after(settings.durationMs * this.#random.float(), () => this.#damage());
+    this.#every(settings.diskFaultEveryMs, () => this.#troubleDisk());
+    this.#every(settings.lossEveryMs, () => this.#lose());
+    this.#every(settings.membershipEveryMs, () => this.#changeMembership());
+    this.#every(settings.wallClockEveryMs, () => this.#jumpWallClock());
   }
 
   stop(): void {
     this.#running = false;
   }
 
-  /** A process ended by itself. It is started again, as a supervisor would. */
-  ended(node: SimNode, error: Error): void {
-    if (ConcordError.is(error) && error.code === "CONCORD_MEMBER_LOST_DATA") throw error;
-    this.#restartLater(node);
+  /** A process ended by itself. It is started again, as a supervisor would; not without its data, or as a stranger. */
+  ended(node: SimNode): void {
+    if (!node.lostData && !node.removed) this.#restartLater(node);
   }
 
   #every(meanMs: number, fault: () => void): void {
     if (!Number.isFinite(meanMs)) return;
     const next = (): void => {
-      this.#after(-Math.log(1 - this.#random.float()) * meanMs, () => {
+      this.#after(this.#exponential(meanMs), () => {
         fault();
         next();
       });
@@ -62,11 +67,15 @@ export class Faults {
     });
   }
 
+  #exponential(mean: number): number {
+    return -Math.log(1 - this.#random.float()) * mean;
+  }
+
   #anyUp(): SimNode | undefined {
     const up = this.#simulation.nodes.filter((node) => node.up);
     if (up.length === 0) return undefined;
     // Leaders are hit more often: most bugs live there.
-    const leader = up.find((node) => node.replica?.status.role === "leader");
+    const leader = up.find((node) => node.leads);
     return leader !== undefined && this.#random.chance(0.4) ? leader : this.#random.pick(up);
   }
 
@@ -77,15 +86,17 @@ export class Faults {
     node.kill(how);
     if (how === "kill" && this.#random.chance(POWER_AFTER_KILL)) {
       // It comes back for a moment, works with what it found, and then the power fails.
-      node.start(this.#simulation.founding);
+      node.start();
       this.#after(this.#random.float() * 100, () => this.#crash(node, "power"));
     }
     this.#restartLater(node);
   }
 
   #restartLater(node: SimNode): void {
-    const pause = -Math.log(1 - this.#random.float()) * DOWN_MEAN_MS;
-    this.#simulation.clock.schedule(pause, () => node.start(this.#simulation.founding));
+    const disk = node.disk;
+    this.#simulation.clock.schedule(this.#exponential(DOWN_MEAN_MS), () => {
+      if (!node.lostData && !node.removed && node.disk === disk) node.start();
+    });
   }
 
   #blackout(): void {
@@ -104,7 +115,7 @@ export class Faults {
         if (side.has(from) === side.has(to)) continue;
         if (!oneWay || side.has(from)) network.block(from, to);
       }
-    this.#after(-Math.log(1 - this.#random.float()) * PARTITION_MEAN_MS, () => network.heal());
+    this.#after(this.#exponential(PARTITION_MEAN_MS), () => network.heal());
   }
 
   #pause(): void {
@@ -122,26 +133,45 @@ export class Faults {
   }
 
   #transfer(): void {
-    const leader = this.#simulation.nodes.find((node) => node.replica?.status.role === "leader")?.replica;
+    const leader = this.#simulation.nodes.find((node) => node.leads)?.replica;
     leader?.membership.request({ type: "transfer", to: "" }, 1_000, () => undefined);
   }
 
-  /** Flips one bit somewhere in the log of one machine that is not the only one. */
-  #damage(): void {
-    const { nodes } = this.#simulation;
-    const node = this.#random.pick(nodes);
-    if (nodes.length < 3) return;
-    if (node.up) node.kill("kill");
-    const path = this.#random.pick(node.disk.paths().filter((each) => each.includes("/log/")));
-    const used = lastUsedByte(node.disk.read(path));
-    if (used === 0) return;
-    this.#simulation.note(`fault: damage ${node.name} ${path}`);
-    node.disk.flipBit(path, this.#random.below(used), this.#random.below(8));
-    this.#restartLater(node);
+  #troubleDisk(): void {
+    const node = this.#anyUp();
+    if (node === undefined) return;
+    const end = this.#disks.trouble(node);
+    this.#simulation.clock.schedule(this.#disks.troubleMs, end);
   }
-}
 
-function lastUsedByte(bytes: Uint8Array): number {
-  for (let at = bytes.length - 1; at >= 0; at -= 1) if (bytes[at] !== 0) return at + 1;
-  return 0;
+  #lose(): void {
+    const node = this.#disks.loss();
+    if (node !== undefined) this.#restartLater(node);
+  }
+
+  /** One change at a time: somebody is missing and joins, or somebody goes, or both at once. */
+  #changeMembership(): void {
+    const { administrator, nodes, settings } = this.#simulation;
+    const { wanted } = administrator;
+    if (!administrator.isCalm) return;
+    const outside = nodes.filter((node) => !wanted.has(node));
+    const grows = outside.length > 0 && (wanted.size < settings.nodes || this.#random.chance(0.6));
+    const shrinks = wanted.size > 1 && (wanted.size > settings.nodes || this.#random.chance(0.6));
+    const leader = [...wanted].find((node) => node.leads);
+    if (shrinks) {
+      const gone = leader !== undefined && this.#random.chance(0.4) ? leader : this.#random.pick([...wanted]);
+      this.#simulation.note(`change: without ${gone.name}`);
+      wanted.delete(gone);
+    }
+    if (grows) {
+      const joins = this.#random.pick(outside);
+      this.#simulation.note(`change: with ${joins.name}`);
+      wanted.add(joins);
+    }
+  }
+
+  #jumpWallClock(): void {
+    const node = this.#anyUp();
+    if (node !== undefined) node.process.wallOffset = (this.#random.float() * 2 - 1) * WALL_JUMP_MAX_MS;
+  }
 }

@@ -64,7 +64,9 @@ async function main(): Promise<void> {
     await Promise.all(
       Array.from({ length: workers }, async (_, position) => {
         const count = Math.ceil((seeds - position) / workers);
-        const worker = new Worker(new URL(import.meta.url), { workerData: { first: first + position, count, step: workers } });
+        const worker = new Worker(new URL(import.meta.url), {
+          workerData: { first: first + position, count, step: workers },
+        });
         worker.on("message", take);
         await new Promise<void>((resolve, reject) => {
           worker.once("exit", () => resolve());
@@ -92,7 +94,9 @@ function summary(reports: readonly Report[], started: number, workers: number): 
 
 function describeFailure({ seed, failure }: Report): void {
   if (failure === undefined) return;
-  process.stdout.write(`\nVIOLATION ${failure.message}\n  again: npm run simulate -- --seeds 1 --seed ${seed} --verbose\n`);
+  process.stdout.write(
+    `\nVIOLATION ${failure.message}\n  again: npm run simulate -- --seeds 1 --seed ${seed} --verbose\n`,
+  );
   for (const line of failure.trace.slice(-40)) process.stdout.write(`  | ${line}\n`);
   process.stdout.write(`${failure.stack}\n`);
 }

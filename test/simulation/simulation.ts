@@ -4,10 +4,11 @@ import { type Change, History } from "../support/checkers/history.ts";
 import { Prng } from "../support/prng.ts";
 import { SimClock } from "../support/sim-clock.ts";
 import { SimNetwork } from "../support/sim-network.ts";
+import { Administrator } from "./administrator.ts";
 import { Client } from "./client.ts";
 import { Faults } from "./faults.ts";
 import { Invariants, InvariantViolation } from "./invariants.ts";
-import { SimNode } from "./node.ts";
+import { addressOf, SimNode } from "./node.ts";
 import { drawSettings, type Settings } from "./settings.ts";
 
 export interface RunResult {
@@ -20,6 +21,8 @@ export interface RunResult {
   readonly unknown: number;
   readonly crashes: number;
   readonly entries: number;
+  /** Equal for two runs in which the same happened at the same time. */
+  readonly traceHash: string;
 }
 
 /** What went wrong, with everything that is needed to see it again. */
@@ -28,7 +31,9 @@ export class SimulationFailure extends Error {
   readonly trace: readonly string[];
 
   constructor(seed: string, atMs: number, cause: unknown, trace: readonly string[]) {
-    super(`seed ${seed}, at ${atMs.toFixed(1)} ms: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    super(`seed ${seed}, at ${atMs.toFixed(1)} ms: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
     this.name = "SimulationFailure";
     this.seed = seed;
     this.trace = trace;
@@ -39,6 +44,13 @@ export class SimulationFailure extends Error {
 const LIVENESS_MS = 60_000;
 const FOUNDING_MS = 60_000;
 const TRACE_LINES = 400;
+const GOOD_NETWORK = {
+  delayMinMs: 0.1,
+  delayMeanMs: 0.5,
+  lossProbability: 0,
+  replayProbability: 0,
+  corruptProbability: 0,
+};
 const ALL = { key: new Uint8Array([0]), rangeEnd: new Uint8Array([0]) };
 
 /** One run: a cluster, its clients and its bad luck, all from one seed. */
@@ -50,6 +62,7 @@ export class Simulation {
   readonly network: SimNetwork;
   readonly nodes: readonly SimNode[];
   readonly history = new History();
+  readonly administrator: Administrator;
   readonly #invariants = new Invariants();
   readonly #changes: Change[] = [];
   readonly #trace: string[] = [];
@@ -57,6 +70,7 @@ export class Simulation {
   readonly #faults: Faults;
   readonly #verbose: boolean;
   #lastRevision = 1;
+  #traceHash = 0x811c9dc5;
   #failure: Error | undefined;
 
   constructor(seed: string, options: { readonly verbose?: boolean; readonly settings?: Partial<Settings> } = {}) {
@@ -65,24 +79,9 @@ export class Simulation {
     this.random = new Prng(seed);
     this.settings = { ...drawSettings(this.random.fork("settings")), ...options.settings };
     this.network = new SimNetwork(this.clock, this.random.fork("network"), this.settings.network);
-    this.nodes = Array.from(
-      { length: this.settings.nodes },
-      (_, position) =>
-        new SimNode(
-          `n${position + 1}`,
-          {
-            clock: this.clock,
-            network: this.network,
-            settings: this.settings,
-            events: {
-              applied: (node, entry, machine) => this.#onApplied(node, entry, machine),
-              ended: (node, error) => this.#onEnded(node, error),
-              log: (node, message, fields) => this.note(`${node.name}: ${message} ${JSON.stringify(fields)}`),
-            },
-          },
-          this.random.fork(`node-${position}`),
-        ),
-    );
+    this.nodes = this.#makeNodes();
+    const founders = this.nodes.slice(0, this.settings.nodes);
+    this.administrator = new Administrator(this, this.random.fork("administrator"), founders);
     for (const node of this.nodes) node.disk.faults.delayMs = this.settings.syncDelayMs;
     this.#clients = Array.from(
       { length: this.settings.clients },
@@ -91,19 +90,18 @@ export class Simulation {
     this.#faults = new Faults(this, this.random.fork("faults"));
   }
 
-  get founding(): { name: string; peerUrls: string[] }[] {
-    return this.nodes.map(({ name, address }) => ({ name, peerUrls: [address] }));
-  }
-
   /** @throws SimulationFailure */
   run(): RunResult {
     try {
-      for (const node of this.nodes) node.start(this.founding);
-      const { network } = this;
+      const { network, administrator } = this;
+      for (const node of administrator.wanted) node.start();
       const bad = network.faults;
-      network.faults = { ...bad, lossProbability: 0, replayProbability: 0 };
-      this.#until("the cluster is founded", FOUNDING_MS, () => this.nodes.every((node) => node.member?.state === "running"));
+      network.faults = { ...bad, lossProbability: 0, replayProbability: 0, corruptProbability: 0 };
+      this.#until("the cluster is founded", FOUNDING_MS, () =>
+        [...administrator.wanted].every((node) => node.member?.state === "running"),
+      );
       network.faults = bad;
+      administrator.start();
       for (const client of this.#clients) client.start();
       this.#faults.start();
       const end = this.clock.now + this.settings.durationMs;
@@ -125,11 +123,13 @@ export class Simulation {
       unknown: this.history.count("unknown"),
       crashes: this.#faults.crashes,
       entries: this.#invariants.appliedCount,
+      traceHash: this.#traceHash.toString(16),
     };
   }
 
   note(line: string): void {
     const text = `${this.clock.now.toFixed(2)} ${line}`;
+    for (let at = 0; at < text.length; at += 1) this.#mix(text.charCodeAt(at));
     if (this.#verbose) process.stderr.write(`${text}\n`);
     this.#trace.push(text);
     if (this.#trace.length > TRACE_LINES) this.#trace.shift();
@@ -139,10 +139,10 @@ export class Simulation {
   #converge(): void {
     this.note("-- liveness --");
     this.network.heal();
-    this.network.faults = { delayMinMs: 0.1, delayMeanMs: 0.5, lossProbability: 0, replayProbability: 0 };
+    this.network.faults = GOOD_NETWORK;
     for (const node of this.nodes) {
-      node.disk.faults.delayMs = [0.05, 0.3];
-      node.start(this.founding);
+      Object.assign(node.disk.faults, { delayMs: [0.05, 0.3], spaceBytes: Infinity, syncFails: 0, slowSyncs: 0 });
+      if (this.administrator.wanted.has(node) && !node.removed && !node.lostData) node.start();
     }
     const writer = new Client(this, "last", this.random.fork("last"));
     let written = false;
@@ -155,15 +155,19 @@ export class Simulation {
 
   #agree(): boolean {
     const hashes = new Set<string>();
-    for (const { replica } of this.nodes) {
+    const { administrator } = this;
+    if (!administrator.isCalm) return false;
+    const replicas = [...administrator.wanted].map(({ replica }) => replica);
+    for (const replica of replicas) {
       if (replica === undefined || replica.machine.clusterId === "") return false;
-      const { machine, status } = replica;
-      if (status.configuration.voters.length !== this.nodes.length) return false;
-      if (status.applied !== status.commit || !replica.betweenEntries) return false;
+      const { machine, core } = replica;
+      if (core.status().configuration.voters.length !== replicas.length) return false;
+      if (core.applied !== core.commit || !replica.betweenEntries) return false;
       if (machine.revision !== this.#lastRevision) return false;
     }
-    for (const { replica } of this.nodes) hashes.add(replica === undefined ? "" : hashOf(replica.machine));
-    if (hashes.size !== 1) throw new InvariantViolation(`Members with equal revisions differ: ${[...hashes].join(", ")}`);
+    for (const replica of replicas) hashes.add(replica === undefined ? "" : hashOf(replica.machine));
+    if (hashes.size !== 1)
+      throw new InvariantViolation(`Members with equal revisions differ: ${[...hashes].join(", ")}`);
     return true;
   }
 
@@ -185,28 +189,54 @@ export class Simulation {
 
   /** The invariants hold after every event; only what an event can have changed is asked. */
   #observe(): void {
-    for (const node of this.nodes) {
-      const { replica } = node;
-      if (replica === undefined) continue;
-      const { status } = replica;
-      this.#invariants.observe({
-        name: node.name,
-        incarnation: node.incarnation,
-        memberId: replica.memberId,
-        role: status.role,
-        term: status.term,
-        commit: status.commit,
-        applied: status.applied,
-        revision: replica.machine.revision,
-      });
+    for (const node of this.nodes) this.#invariants.observe(node);
+  }
+
+  #mix(value: number): void {
+    this.#traceHash = (Math.imul(this.#traceHash ^ value, 0x01000193) >>> 0) + 0;
+  }
+
+  #makeNodes(): SimNode[] {
+    const { nodes, spares } = this.settings;
+    const names = Array.from({ length: nodes + spares }, (_, position) => `n${position + 1}`);
+    const founding = names.slice(0, nodes).map((name) => ({ name, peerUrls: [addressOf(name)] }));
+    const world = {
+      clock: this.clock,
+      network: this.network,
+      settings: this.settings,
+      founding,
+      events: {
+        applied: (node: SimNode, entry: Entry, machine: Machine) => this.#onApplied(node, entry, machine),
+        appended: (node: SimNode, entries: readonly Entry[]) =>
+          this.#guard(() => this.#invariants.appended(node, entries)),
+        ended: (node: SimNode, error: Error) => this.#onEnded(node, error),
+        killed: (node: SimNode) => this.#invariants.ended(node),
+        log: (node: SimNode, message: string, fields: object) =>
+          this.note(`${node.name}: ${message} ${JSON.stringify(fields)}`),
+      },
+    };
+    return names.map((name) => new SimNode(name, world, this.random.fork(name)));
+  }
+
+  /** A violation inside of a member's call ends the run, and not only the member. */
+  #guard(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.#failure ??= error as Error;
     }
   }
 
   #onApplied(node: SimNode, entry: Entry, machine: Machine): void {
-    try {
-      this.#invariants.applied(node.name, entry);
+    this.#mix(entry.index);
+    this.#mix(this.clock.events);
+    this.#guard(() => {
+      this.#invariants.applied(node, entry, this.nodes);
       if (machine.revision <= this.#lastRevision) return;
-      const { events } = machine.changes(ALL, this.#lastRevision + 1, machine.revision, { previous: false, units: 1e6 });
+      const { events } = machine.changes(ALL, this.#lastRevision + 1, machine.revision, {
+        previous: false,
+        units: 1e6,
+      });
       for (const { type, row } of events) {
         const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
         this.#changes.push({
@@ -216,22 +246,23 @@ export class Simulation {
         });
       }
       this.#lastRevision = machine.revision;
-    } catch (error) {
-      this.#failure ??= error as Error;
-    }
+    });
   }
 
   #onEnded(node: SimNode, error: Error): void {
     this.note(`${node.name} ended: ${error.message}`);
     if (error.name === "InvariantError") this.#failure ??= error;
-    this.#faults.ended(node, error);
+    this.#faults.ended(node);
   }
 
   #describe(): string {
     return this.nodes
       .map((node) => {
         const status = node.replica?.status;
-        if (status === undefined) return `${node.name} ${node.up ? (node.member?.state ?? "") : "down"}`;
+        if (status === undefined) {
+          const state = node.up ? (node.member?.state ?? "") : "down";
+          return `${node.name} ${state}${node.lostData ? ", lost its data" : ""}${node.removed ? ", removed" : ""}`;
+        }
         return `${node.name} ${status.role} term ${status.term} commit ${status.commit} applied ${status.applied} last ${status.lastIndex} voters ${status.configuration.voters.length}`;
       })
       .join("; ");

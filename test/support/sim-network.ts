@@ -1,4 +1,5 @@
 import { answerHello, judgeAnswer, probeHello, sessionHello } from "../../node/transport/admission.ts";
+import { type Hello } from "../../node/codec/handshake.ts";
 import {
   type Peer,
   type ProbeAnswer,
@@ -16,6 +17,15 @@ export interface NetworkFaults {
   readonly lossProbability: number;
   /** A frame comes a second time, much later: an old message from another life. */
   readonly replayProbability: number;
+  /** A frame is damaged on its way: its checksum shows that, and both ends give the connection up. */
+  readonly corruptProbability: number;
+}
+
+/** One direction between two addresses. */
+interface Link {
+  blocked: boolean;
+  /** When its last frame arrives: frames of one connection keep their order. */
+  lastArrival: number;
 }
 
 const PROBE_TIMEOUT_MS = 200;
@@ -27,9 +37,7 @@ export class SimNetwork {
   readonly random: Prng;
   faults: NetworkFaults;
   readonly #listening = new Map<string, SimTransport>();
-  readonly #blocked = new Set<string>();
-  /** When the last frame of a direction arrives: frames of one connection keep their order. */
-  readonly #lastArrival = new Map<string, number>();
+  readonly #links = new Map<string, Map<string, Link>>();
 
   constructor(clock: SimClock, random: Prng, faults: NetworkFaults) {
     this.clock = clock;
@@ -38,11 +46,11 @@ export class SimNetwork {
   }
 
   block(from: string, to: string): void {
-    this.#blocked.add(`${from}>${to}`);
+    this.#link(from, to).blocked = true;
   }
 
   heal(): void {
-    this.#blocked.clear();
+    for (const links of this.#links.values()) for (const link of links.values()) link.blocked = false;
   }
 
   listen(address: string, transport: SimTransport): void {
@@ -54,7 +62,7 @@ export class SimNetwork {
   }
 
   passes(from: string, to: string): boolean {
-    return !this.#blocked.has(`${from}>${to}`);
+    return !this.#link(from, to).blocked;
   }
 
   delay(): number {
@@ -64,17 +72,38 @@ export class SimNetwork {
 
   /** Delivers in order after a delay, unless the frame is lost. */
   carry(from: string, to: string, deliver: (receiver: SimTransport) => void): void {
-    if (!this.passes(from, to) || this.random.chance(this.faults.lossProbability)) return;
-    const key = `${from}>${to}`;
-    const arrival = Math.max(this.clock.now + this.delay(), this.#lastArrival.get(key) ?? 0);
-    this.#lastArrival.set(key, arrival);
+    const link = this.#link(from, to);
+    const { lossProbability, replayProbability, corruptProbability } = this.faults;
+    if (link.blocked || this.random.chance(lossProbability)) return;
+    const arrival = Math.max(this.clock.now + this.delay(), link.lastArrival);
+    link.lastArrival = arrival;
+    if (this.random.chance(corruptProbability)) {
+      this.clock.schedule(arrival - this.clock.now, () => this.#reset(from, to));
+      return;
+    }
     const arrive = (): void => {
       const receiver = this.#listening.get(to);
-      if (receiver !== undefined && this.passes(from, to)) deliver(receiver);
+      if (receiver !== undefined && !link.blocked) deliver(receiver);
     };
     this.clock.schedule(arrival - this.clock.now, arrive);
-    if (this.random.chance(this.faults.replayProbability))
+    if (this.random.chance(replayProbability))
       this.clock.schedule(arrival - this.clock.now + this.random.float() * REPLAY_DELAY_MS, arrive);
+  }
+
+  /** The connection between two that live on is given up. */
+  #reset(from: string, to: string): void {
+    const [sender, receiver] = [this.#listening.get(from), this.#listening.get(to)];
+    if (sender === undefined || receiver === undefined) return;
+    sender.peerGone(receiver.identity.memberId);
+    receiver.peerGone(sender.identity.memberId);
+  }
+
+  #link(from: string, to: string): Link {
+    let links = this.#links.get(from);
+    if (links === undefined) this.#links.set(from, (links = new Map<string, Link>()));
+    let link = links.get(to);
+    if (link === undefined) links.set(to, (link = { blocked: false, lastArrival: 0 }));
+    return link;
   }
 
   /** The process at `address` is gone. `heard`: its kernel lived on and closed its connections. */
@@ -102,6 +131,8 @@ export class SimTransport implements Transport {
   #urls = new Map<string, { readonly name: string; readonly address: string }>();
   /** Where members dialled from: answers go there before this member knows the cluster's table. */
   readonly #heardFrom = new Map<string, string>();
+  /** What a session with each member begins with. */
+  readonly #hellos = new Map<string, Hello>();
 
   constructor(network: SimNetwork, process: SimProcess, address: string, identity: TransportIdentity) {
     this.#network = network;
@@ -118,10 +149,12 @@ export class SimTransport implements Transport {
 
   setIdentity(identity: TransportIdentity): void {
     this.identity = identity;
+    this.#hellos.clear();
   }
 
   setPeers(peers: readonly Peer[]): void {
     this.#urls = new Map(peers.map(({ id, name, urls }) => [id, { name, address: urls[0] ?? "" }]));
+    this.#hellos.clear();
   }
 
   send(to: string, chunks: readonly Uint8Array[]): boolean {
@@ -130,12 +163,14 @@ export class SimTransport implements Transport {
     if (address === undefined || this.identity.clusterId === "") return false;
     const frame = Buffer.concat(chunks);
     const sender = this.identity;
-    const hello = sessionHello(sender, { id: to, name: peer?.name ?? "" });
+    let hello = this.#hellos.get(to);
+    if (hello === undefined) this.#hellos.set(to, (hello = sessionHello(sender, { id: to, name: peer?.name ?? "" })));
+    const asked = hello;
     this.#network.carry(this.address, address, (receiver) => {
       receiver.#process.later(0, () => {
         const handler = receiver.#handler;
         if (handler === undefined) return;
-        const answer = answerHello(receiver.identity, handler, hello, undefined);
+        const answer = answerHello(receiver.identity, handler, asked, undefined);
         const verdict = judgeAnswer(sender, { id: to, name: peer?.name ?? "" }, answer, undefined);
         if (verdict.type === "removed") this.#process.later(this.#network.delay(), () => this.#handler?.onRemoved());
         if (verdict.type !== "accepted") return;
