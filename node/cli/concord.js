@@ -3,7 +3,7 @@
 // `npm install` put beside it. A checkout runs its sources as they are, an installed package its build.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { enableCompileCache } from "node:module";
+import * as nodeModule from "node:module";
 import { fileURLToPath } from "node:url";
 
 const NODE_MAJOR = 24;
@@ -13,7 +13,7 @@ if (Number(process.versions.node.split(".")[0]) < NODE_MAJOR) await handOver();
 else await run();
 
 async function run() {
-  enableCompileCache?.();
+  nodeModule.enableCompileCache();
   const sources = existsSync(file("../main.ts"));
   const program = process.argv[2] === "operator" ? "operator/main" : "node/main";
   const entry = sources
