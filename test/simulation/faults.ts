@@ -156,7 +156,8 @@ export class Faults {
     if (!administrator.isCalm) return;
     const outside = nodes.filter((node) => !wanted.has(node));
     const grows = outside.length > 0 && (wanted.size < settings.nodes || this.#random.chance(0.6));
-    const shrinks = wanted.size > 1 && (wanted.size > settings.nodes || this.#random.chance(0.6));
+    // Not from two to one: when the one that goes is all that knows of the commit, the other could not lead without it.
+    const shrinks = wanted.size > 2 && (wanted.size > settings.nodes || this.#random.chance(0.6));
     const leader = [...wanted].find((node) => node.leads);
     if (shrinks) {
       const gone = leader !== undefined && this.#random.chance(0.4) ? leader : this.#random.pick([...wanted]);

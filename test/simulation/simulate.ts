@@ -1,11 +1,15 @@
 import { parseArgs } from "node:util";
 import { availableParallelism } from "node:os";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
+import { MUTANTS } from "./mutants.ts";
+import { hunt } from "./mutation.ts";
 import { Simulation, SimulationFailure } from "./simulation.ts";
 
 /**
  * `npm run simulate -- --seeds 2000 [--seed 7] [--workers 2] [--verbose]`: runs seeds from `--seed` on, on all cores. A
  * failing seed is printed with the command that runs it again, and its last events.
+ * `npm run simulate -- --mutants [--mutant name] --seeds 500`: breaks the product in every known way, and tells how many
+ * seeds it takes to notice.
  */
 interface Job {
   readonly first: number;
@@ -48,9 +52,16 @@ async function main(): Promise<void> {
       seed: { type: "string", default: "1" },
       workers: { type: "string", default: String(availableParallelism()) },
       verbose: { type: "boolean", default: false },
+      "first-violation": { type: "boolean", default: false },
+      mutants: { type: "boolean", default: false },
+      mutant: { type: "string" },
     },
   });
   const [seeds, first, workers] = [Number(values.seeds), Number(values.seed), Number(values.workers)];
+  if (values.mutants || values.mutant !== undefined) {
+    await huntMutants(first, seeds, workers, values.mutant);
+    return;
+  }
   const started = performance.now();
   const reports: Report[] = [];
   const take = (report: Report): void => {
@@ -59,7 +70,8 @@ async function main(): Promise<void> {
     if (reports.length % 100 === 0) process.stdout.write(`${summary(reports, started, workers)}\n`);
   };
   if (seeds === 1 || workers === 1) {
-    for (let at = 0; at < seeds; at += 1) take(runOne(String(first + at), values.verbose));
+    const ends = (): boolean => values["first-violation"] && reports.at(-1)?.failure !== undefined;
+    for (let at = 0; at < seeds && !ends(); at += 1) take(runOne(String(first + at), values.verbose));
   } else {
     await Promise.all(
       Array.from({ length: workers }, async (_, position) => {
@@ -77,6 +89,19 @@ async function main(): Promise<void> {
   }
   process.stdout.write(`${summary(reports, started, workers)}\n`);
   if (reports.some((report) => report.failure !== undefined)) process.exitCode = 1;
+}
+
+async function huntMutants(first: number, seeds: number, workers: number, only: string | undefined): Promise<void> {
+  const waiting = MUTANTS.filter(({ name }) => only === undefined || name === only);
+  const next = async (): Promise<void> => {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const { seed, violation } = await hunt(mutant, first, seeds);
+      if (seed === undefined) process.exitCode = 1;
+      const verdict = seed === undefined ? `not found by ${seeds} seeds` : `found by seed ${seed}: ${violation}`;
+      process.stdout.write(`${mutant.name}: ${verdict}\n`);
+    }
+  };
+  await Promise.all(Array.from({ length: workers }, next));
 }
 
 function summary(reports: readonly Report[], started: number, workers: number): string {

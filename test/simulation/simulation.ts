@@ -44,6 +44,8 @@ export class SimulationFailure extends Error {
 const LIVENESS_MS = 60_000;
 const FOUNDING_MS = 60_000;
 const TRACE_LINES = 400;
+/** Calls of each key for which an order is searched. */
+const SAMPLE_CALLS = 40;
 const GOOD_NETWORK = {
   delayMinMs: 0.1,
   delayMeanMs: 0.5,
@@ -110,6 +112,7 @@ export class Simulation {
       for (const client of this.#clients) client.stop();
       this.#converge();
       this.history.check(this.#changes);
+      this.history.checkSamples(SAMPLE_CALLS);
     } catch (error) {
       throw new SimulationFailure(this.seed, this.clock.now, error, this.#trace);
     }

@@ -1,4 +1,5 @@
 import { answerHello, judgeAnswer, probeHello, sessionHello } from "../../node/transport/admission.ts";
+import { decodeMessage } from "../../node/codec/message.ts";
 import { type Hello } from "../../node/codec/handshake.ts";
 import {
   type Peer,
@@ -15,7 +16,10 @@ export interface NetworkFaults {
   readonly delayMinMs: number;
   readonly delayMeanMs: number;
   readonly lossProbability: number;
-  /** A frame comes a second time, much later: an old message from another life. */
+  /**
+   * A message of the core comes a second time, much later, perhaps to another process. No connection does that, but the
+   * core does not rely on it.
+   */
   readonly replayProbability: number;
   /** A frame is damaged on its way: its checksum shows that, and both ends give the connection up. */
   readonly corruptProbability: number;
@@ -30,6 +34,7 @@ interface Link {
 
 const PROBE_TIMEOUT_MS = 200;
 const REPLAY_DELAY_MS = 5_000;
+const never = (): boolean => false;
 
 /** Addresses are peer URLs. A process listens at one; partitions are between addresses, and may be one-way. */
 export class SimNetwork {
@@ -71,7 +76,7 @@ export class SimNetwork {
   }
 
   /** Delivers in order after a delay, unless the frame is lost. */
-  carry(from: string, to: string, deliver: (receiver: SimTransport) => void): void {
+  carry(from: string, to: string, deliver: (receiver: SimTransport) => void, mayRepeat: () => boolean = never): void {
     const link = this.#link(from, to);
     const { lossProbability, replayProbability, corruptProbability } = this.faults;
     if (link.blocked || this.random.chance(lossProbability)) return;
@@ -86,7 +91,7 @@ export class SimNetwork {
       if (receiver !== undefined && !link.blocked) deliver(receiver);
     };
     this.clock.schedule(arrival - this.clock.now, arrive);
-    if (this.random.chance(replayProbability))
+    if (this.random.chance(replayProbability) && mayRepeat())
       this.clock.schedule(arrival - this.clock.now + this.random.float() * REPLAY_DELAY_MS, arrive);
   }
 
@@ -166,18 +171,23 @@ export class SimTransport implements Transport {
     let hello = this.#hellos.get(to);
     if (hello === undefined) this.#hellos.set(to, (hello = sessionHello(sender, { id: to, name: peer?.name ?? "" })));
     const asked = hello;
-    this.#network.carry(this.address, address, (receiver) => {
-      receiver.#process.later(0, () => {
-        const handler = receiver.#handler;
-        if (handler === undefined) return;
-        const answer = answerHello(receiver.identity, handler, asked, undefined);
-        const verdict = judgeAnswer(sender, { id: to, name: peer?.name ?? "" }, answer, undefined);
-        if (verdict.type === "removed") this.#process.later(this.#network.delay(), () => this.#handler?.onRemoved());
-        if (verdict.type !== "accepted") return;
-        receiver.#heardFrom.set(sender.memberId, this.address);
-        handler.onFrame(sender.memberId, frame);
-      });
-    });
+    this.#network.carry(
+      this.address,
+      address,
+      (receiver) => {
+        receiver.#process.later(0, () => {
+          const handler = receiver.#handler;
+          if (handler === undefined) return;
+          const answer = answerHello(receiver.identity, handler, asked, undefined);
+          const verdict = judgeAnswer(sender, { id: to, name: peer?.name ?? "" }, answer, undefined);
+          if (verdict.type === "removed") this.#process.later(this.#network.delay(), () => this.#handler?.onRemoved());
+          if (verdict.type !== "accepted") return;
+          receiver.#heardFrom.set(sender.memberId, this.address);
+          handler.onFrame(sender.memberId, frame);
+        });
+      },
+      () => !decodeMessage(frame).message.type.startsWith("forward"),
+    );
     return true;
   }
 

@@ -1,3 +1,5 @@
+import { isLinearizable, type RegisterCall } from "./linearizability.ts";
+
 /**
  * What clients of a simulated cluster did and saw, and whether it is linearizable. Every acknowledged write names its
  * revision, every read the revision it read at, so the order to check against is given: the check is a single sweep
@@ -10,7 +12,12 @@ export type ClientOperation =
 
 export type ClientResult =
   /** `revision`: of the write, or of the store when it was read. */
-  | { readonly type: "ok"; readonly revision: number; readonly value?: string | undefined; readonly modRevision?: number }
+  | {
+      readonly type: "ok";
+      readonly revision: number;
+      readonly value?: string | undefined;
+      readonly modRevision?: number;
+    }
   | { readonly type: "failed" }
   | { readonly type: "unknown" };
 
@@ -19,6 +26,7 @@ interface Call {
   readonly startedAt: number;
   /** Highest revision that was known to some client when this call began. */
   readonly floor: number;
+  endedAt: number;
   result: ClientResult | undefined;
 }
 
@@ -46,10 +54,11 @@ export class History {
 
   /** A client begins. Call what it returns with the answer; a call without an answer is unknown. */
   begin(operation: ClientOperation): (result: ClientResult) => void {
-    const call: Call = { operation, startedAt: this.#now++, floor: this.#known, result: undefined };
+    const call: Call = { operation, startedAt: this.#now++, floor: this.#known, endedAt: Infinity, result: undefined };
     this.#calls.push(call);
     return (result) => {
       call.result = result;
+      call.endedAt = this.#now++;
       if (result.type !== "ok") return;
       const behind = operation.type === "get" ? result.revision < call.floor : result.revision <= call.floor;
       if (behind && !(operation.type === "delete" && result.modRevision === 0))
@@ -61,14 +70,44 @@ export class History {
     };
   }
 
+  /** Looks for an order of the first `count` calls of every key, without any help by revisions. */
+  checkSamples(count: number): void {
+    const byKey = new Map<string, Call[]>();
+    for (const call of this.#calls) {
+      const { key } = call.operation;
+      const calls = byKey.get(key) ?? [];
+      if (calls.length < count) calls.push(call);
+      byKey.set(key, calls);
+    }
+    for (const [key, calls] of byKey) {
+      // What ended behind the last call of the sample may have been overtaken by calls that are not in it.
+      const cut = calls.at(-1)?.startedAt ?? 0;
+      const sample =
+        calls.length < count
+          ? calls.flatMap((call) => registerCall(call, Infinity))
+          : calls.flatMap((call) => registerCall(call, cut));
+      if (isLinearizable(sample) === false)
+        throw new Error(`No order explains the first ${calls.length} calls of ${key}`);
+    }
+  }
+
   /** Checks every answer against the cluster's history, which starts behind revision 1. */
   check(changes: readonly Change[]): void {
     const byRevision = new Map(changes.map((change) => [change.revision, change]));
     const values = new Map<string, number>();
     const versions = new Map<string, Change[]>();
     for (const change of changes) {
-      if (change.value !== undefined) values.set(change.value, change.revision);
-      versions.set(change.key, [...(versions.get(change.key) ?? []), change]);
+      if (change.value !== undefined) {
+        const before = values.get(change.value);
+        if (before !== undefined)
+          throw new Error(
+            `Twice: ${change.key}=${change.value} was written at revisions ${before} and ${change.revision}`,
+          );
+        values.set(change.value, change.revision);
+      }
+      const before = versions.get(change.key);
+      if (before === undefined) versions.set(change.key, [change]);
+      else before.push(change);
     }
     for (const { operation, result } of this.#calls) {
       if (operation.type === "get") {
@@ -77,14 +116,29 @@ export class History {
         const change = byRevision.get(result.revision);
         const wanted = operation.type === "put" ? operation.value : undefined;
         if (change?.key !== operation.key || change.value !== wanted)
-          throw new Error(`Lost: ${describe(operation)} was acknowledged at revision ${result.revision}, which is ${describeChange(change)}`);
+          throw new Error(
+            `Lost: ${describe(operation)} was acknowledged at revision ${result.revision}, which is ${describeChange(change)}`,
+          );
       } else if (result?.type === "failed" && operation.type === "put") {
         const revision = values.get(operation.value);
         if (revision !== undefined)
-          throw new Error(`Not failed: ${describe(operation)} was answered "failed", and stands at revision ${revision}`);
+          throw new Error(
+            `Not failed: ${describe(operation)} was answered "failed", and stands at revision ${revision}`,
+          );
       }
     }
   }
+}
+
+function registerCall({ operation, startedAt, endedAt, result }: Call, cut: number): RegisterCall[] {
+  if (result?.type === "failed") return [];
+  const known = result?.type === "ok" && endedAt <= cut;
+  if (operation.type === "get") {
+    if (!known) return [];
+    return [{ startedAt, endedAt, operation: { type: "read", value: result.value } }];
+  }
+  const value = operation.type === "put" ? operation.value : undefined;
+  return [{ startedAt, endedAt: known ? endedAt : Infinity, operation: { type: "write", value } }];
 }
 
 function checkRead(key: string, result: Extract<ClientResult, { type: "ok" }>, versions: readonly Change[]): void {

@@ -1,0 +1,195 @@
+/**
+ * Broken variants of the product, as changes of its source: a simulator that does not find them would not find a bug of
+ * the same kind either. There is no switch for them anywhere.
+ */
+export interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  /** Stands exactly once in `file`, so that a mutant cannot go stale unnoticed. */
+  readonly find: string;
+  readonly replace: string;
+  /** What breaks. */
+  readonly why: string;
+  /** The first seed that finds it, counting from 1. */
+  readonly seed: number;
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "recovered-tail-not-synced",
+    file: "node/storage/wal/segment-pool.ts",
+    find: "    file.syncSync();\n",
+    replace: "",
+    why: "The last group, found after a kill, is taken for durable although it only stands in the page cache",
+    seed: 0,
+  },
+  {
+    name: "damage-truncated",
+    file: "node/storage/wal/recover.ts",
+    find: `if (segment.end.type === "damaged") throw new DamageFound(segment.name, segment.end.offset, segment.end.reason);`,
+    replace: "",
+    why: "A damaged log is cut and the member goes on under its old id",
+    seed: 0,
+  },
+  {
+    name: "vote-not-durable",
+    file: "node/raft/state.ts",
+    find: "if (this.hardStateIsDurable() && index <= this.log.durable)",
+    replace: "if (index <= this.log.durable)",
+    why: "A vote is given before it is durable: after a crash the same member votes again in the term",
+    seed: 0,
+  },
+  {
+    name: "votes-for-shorter-log",
+    file: "node/raft/voting.ts",
+    find: "mayVoteFor(state, from, message) && state.log.isUpToDate(message.lastIndex, message.lastTerm);",
+    replace: "mayVoteFor(state, from, message);",
+    why: "A candidate whose log lacks committed entries can win (paper, 5.4.1)",
+    seed: 0,
+  },
+  {
+    name: "commits-older-terms",
+    file: "node/raft/replication.ts",
+    find: "index <= log.commit || log.termAt(index) !== state.term",
+    replace: "index <= log.commit",
+    why: "Entries of an older term are committed by counting (paper, figure 8)",
+    seed: 0,
+  },
+  {
+    name: "read-without-quorum",
+    file: "node/raft/leader.ts",
+    find: "leadership.reads.acknowledge(leadership.reads.round, state.id);",
+    replace:
+      "for (const voter of state.configuration.voters) leadership.reads.acknowledge(leadership.reads.round, voter);",
+    why: "A deposed leader answers reads from its old state",
+    seed: 0,
+  },
+  {
+    name: "sync-skipped",
+    file: "test/support/sim-mount.ts",
+    find: "complete(this.#sync())",
+    replace: "complete(undefined)",
+    why: "Groups are reported durable without a sync",
+    seed: 0,
+  },
+  {
+    name: "change-before-commit-in-term",
+    file: "node/raft/proposals.ts",
+    find: `  if (!hasCommittedInTerm(state)) return "notCommittedInTerm";\n`,
+    replace: "",
+    why: "A membership change begins before the leader has committed in its term (Ongaro, 2015)",
+    seed: 0,
+  },
+  {
+    name: "two-changes-at-once",
+    file: "node/raft/proposals.ts",
+    find: `  if (state.log.unappliedConfiguration !== undefined) return "configurationPending";\n`,
+    replace: "",
+    why: "A second change begins before the first took effect: majorities need not meet",
+    seed: 0,
+  },
+  {
+    name: "entries-acknowledged-early",
+    file: "node/raft/state.ts",
+    find: "if (this.hardStateIsDurable() && index <= this.log.durable)",
+    replace: "if (this.hardStateIsDurable())",
+    why: "A follower vouches for entries that are not durable",
+    seed: 0,
+  },
+  {
+    name: "own-vote-counts-early",
+    file: "node/raft/candidate.ts",
+    find: "else if (state.hardStateIsDurable()) becomeLeader(state);",
+    replace: "else becomeLeader(state);",
+    why: "A leader sends in a term that it would forget in a crash",
+    seed: 0,
+  },
+  {
+    name: "configuration-before-its-commit-is-durable",
+    file: "node/raft/log.ts",
+    find: "    for (const index of this.#configurations) if (index > this.#durableCommit) return Math.min(end, index - 1);\n",
+    replace: "",
+    why: "A restart can go back to a configuration whose members are gone",
+    seed: 0,
+  },
+  {
+    name: "late-append-cuts",
+    file: "node/raft/log.ts",
+    find: "        if (this.termAt(entry.index) === entry.term) continue;\n",
+    replace: "",
+    why: "A late or repeated request cuts entries that were vouched for",
+    seed: 0,
+  },
+  {
+    name: "heartbeat-commits-beyond-match",
+    file: "node/raft/leader.ts",
+    find: "const commit: Index = Math.min(state.log.commit, progress.match);",
+    replace: "const commit: Index = state.log.commit;",
+    why: "A follower commits entries of its own that the leader never had",
+    seed: 0,
+  },
+  {
+    name: "read-before-apply",
+    file: "node/runtime/read-requests.ts",
+    find: "if (confirmed.index > index) rest.push(confirmed);",
+    replace: "if (confirmed.index > index + 1) rest.push(confirmed);",
+    why: "A confirmed read is answered one entry too early",
+    seed: 0,
+  },
+  {
+    name: "outcome-of-another-entry",
+    file: "node/runtime/proposals.ts",
+    find: "if (waiting.term === term && outcome !== undefined)",
+    replace: "if (outcome !== undefined)",
+    why: "A write is answered with what became of the entry that took its place",
+    seed: 0,
+  },
+  {
+    name: "request-numbers-restart",
+    file: "node/runtime/environment.ts",
+    find: "return environment.random(2 ** 31) * 2 ** 20 + 1;",
+    replace: "return 1;",
+    why: "The answer to a request of a process that is gone is taken for one to its successor",
+    seed: 0,
+  },
+  {
+    name: "lost-request-failed",
+    file: "node/runtime/proposals.ts",
+    find: `failed("CONCORD_OUTCOME_UNKNOWN", "request timed out, possibly due to connection lost")`,
+    replace: `failed("CONCORD_NO_LEADER")`,
+    why: "A write that may be in the leader's log is called failed",
+    seed: 0,
+  },
+  {
+    name: "commit-index-forgotten",
+    file: "node/raft/state.ts",
+    find: "new RaftLog(snapshot, entries, applied, hardState.commit)",
+    replace: "new RaftLog(snapshot, entries, applied)",
+    why: "A restarted member counts by the configuration of its checkpoint",
+    seed: 0,
+  },
+  {
+    name: "wiped-disk-waits",
+    file: "node/runtime/founding.ts",
+    find: "if (known === undefined || known.id === NONE ||",
+    replace: "if (known === undefined || known.id !== NONE ||",
+    why: "A member with an empty disk waits in silence instead of saying that its data is gone",
+    seed: 0,
+  },
+  {
+    name: "damaged-page-ends-the-process",
+    file: "node/runtime/recovery.ts",
+    find: "        unreadable = String(error);\n      }\n    },\n",
+    replace: "        throw error;\n      }\n    },\n",
+    why: "One flipped bit in a checkpoint keeps a member down for good",
+    seed: 0,
+  },
+  {
+    name: "installed-snapshot-without-log",
+    file: "node/raft/log.ts",
+    find: "      this.#baseTerm = meta.term;\n      this.#slots = [];",
+    replace: "      this.#baseTerm = meta.term - 1;\n      this.#slots = [];",
+    why: "Behind an installed snapshot the log claims another history",
+    seed: 0,
+  },
+];
