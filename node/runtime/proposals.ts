@@ -21,7 +21,13 @@ interface InLog {
 interface Sent {
   readonly to: MemberId;
   readonly proposal: Proposal;
+  /** Monotonic ms: it led no longer, and is given until then to say what became of the write. */
+  answerBy: number;
 }
+
+/** etcd's texts for writes of unknown outcome; its clients know them (api/v3rpc/rpctypes). */
+const CONNECTION_LOST = "request timed out, possibly due to connection lost";
+const LEADER_FAILED = "request timed out, possibly due to previous leader failure";
 
 /** Writes that wait for a leader. Beyond it: too many requests. */
 const WAITING_MAX = 20_000;
@@ -77,7 +83,7 @@ export class Proposals {
 
   sent(to: MemberId, proposal: Proposal): number {
     const requestId = this.#nextRequestId++;
-    this.#sent.set(requestId, { to, proposal });
+    this.#sent.set(requestId, { to, proposal, answerBy: Number.POSITIVE_INFINITY });
     return requestId;
   }
 
@@ -122,8 +128,13 @@ export class Proposals {
     for (const [requestId, { to, proposal }] of this.#sent) {
       if (to !== member) continue;
       this.#sent.delete(requestId);
-      proposal.done(failed("CONCORD_OUTCOME_UNKNOWN", "request timed out, possibly due to connection lost"));
+      proposal.done(failed("CONCORD_OUTCOME_UNKNOWN", CONNECTION_LOST));
     }
+  }
+
+  /** `member` leads no longer. It may know what became of the writes it was sent, and still say so until `answerBy`. */
+  leaderChanged(member: MemberId, answerBy: number): void {
+    for (const sent of this.#sent.values()) if (sent.to === member) sent.answerBy = Math.min(sent.answerBy, answerBy);
   }
 
   /** Ends what is over its deadline. `leaderKnown` only chooses the words. */
@@ -133,12 +144,15 @@ export class Proposals {
       this.#waiting = this.#waiting.filter((proposal) => proposal.deadline > now);
       for (const proposal of late) proposal.done(failed(leaderKnown ? "CONCORD_TIMEOUT" : "CONCORD_NO_LEADER"));
     }
-    for (const table of [this.#inLog, this.#sent]) {
-      for (const [key, { proposal }] of table) {
-        if (proposal.deadline > now) continue;
-        table.delete(key);
-        proposal.done(failed("CONCORD_OUTCOME_UNKNOWN"));
-      }
+    for (const [index, { proposal }] of this.#inLog) {
+      if (proposal.deadline > now) continue;
+      this.#inLog.delete(index);
+      proposal.done(failed("CONCORD_OUTCOME_UNKNOWN"));
+    }
+    for (const [requestId, { proposal, answerBy }] of this.#sent) {
+      if (proposal.deadline > now && answerBy > now) continue;
+      this.#sent.delete(requestId);
+      proposal.done(failed("CONCORD_OUTCOME_UNKNOWN", answerBy > now ? undefined : LEADER_FAILED));
     }
   }
 

@@ -41,6 +41,8 @@ export const TICK_MS = 10;
 const APPLY_UNITS = 1000;
 /** Versions that a tick removes behind a compaction: about 1 ms, and 200 000 a second. */
 const SWEEP_UNITS = 2_000;
+/** A leader that handed over answers the writes it was sent within a round trip; a cut-off one never does, ms. */
+const FORMER_LEADER_MS = 250;
 /** Readies taken in one turn before others get theirs. */
 const READIES_PER_TURN = 8;
 
@@ -180,6 +182,9 @@ export class Replica {
   start(): void {
     this.#setPeers();
     this.#scheduleTick();
+    const { voters } = this.#core.status().configuration;
+    // A voter without others has nobody to listen for: it need not wait for an election timeout.
+    if (voters.length === 1 && voters[0] === this.memberId) this.#core.step({ type: "campaign" });
     this.schedule();
   }
 
@@ -404,7 +409,7 @@ export class Replica {
     if (!changed) return;
     if (before.leader !== leader) {
       if (before.leader !== NONE && before.leader !== this.memberId) {
-        this.proposals.lost(before.leader);
+        this.proposals.leaderChanged(before.leader, this.environment.now() + FORMER_LEADER_MS);
         this.membership.lost(before.leader);
       }
       if (before.role === "leader") this.#sender.stop();

@@ -11,6 +11,12 @@ const WITH_OWN_MESSAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CONCORD_NOT_FOUND",
 ]);
 
+/** etcd has a text of its own for each of these reasons of an unknown outcome. */
+const UNKNOWN_OUTCOME_TEXTS: ReadonlySet<string> = new Set([
+  "request timed out, possibly due to previous leader failure",
+  "request timed out, possibly due to connection lost",
+]);
+
 export interface GrpcStatus {
   /** google.rpc.Code */
   readonly code: number;
@@ -21,7 +27,9 @@ export interface GrpcStatus {
 export function grpcStatus(error: unknown): GrpcStatus {
   if (!ConcordError.is(error)) return { code: status.INTERNAL, details: PREFIX + ERROR_TABLE.CONCORD_INTERNAL.message };
   const row = ERROR_TABLE[error.code];
-  const text = WITH_OWN_MESSAGE.has(error.code) ? error.message : row.message;
+  const own =
+    WITH_OWN_MESSAGE.has(error.code) || (row.outcome === "unknown" && UNKNOWN_OUTCOME_TEXTS.has(error.message));
+  const text = own ? error.message : row.message;
   return { code: row.grpc, details: PREFIX + text };
 }
 

@@ -1,0 +1,118 @@
+import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import { loadEtcdServices } from "../../node/api/etcd/definition.ts";
+
+const SERVICES = loadEtcdServices();
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: string;
+}
+
+export interface EndpointStatus {
+  readonly memberId: string;
+  readonly leader: string;
+  readonly learner: boolean;
+  readonly appliedIndex: number;
+}
+
+interface RangeResponse {
+  readonly kvs: readonly { readonly key: Buffer; readonly value: Buffer }[];
+  readonly more: boolean;
+}
+
+interface StatusResponse {
+  readonly header: { readonly member_id: string };
+  readonly leader: string;
+  readonly isLearner: boolean;
+  readonly raftAppliedIndex: string;
+}
+
+const PAGE_KEYS = 10_000;
+
+/** etcd's API at one endpoint, over a connection of its own. Retries nothing. */
+export class EtcdClient {
+  readonly #client: Client;
+
+  constructor(url: string) {
+    this.#client = new Client(new URL(url).host, credentials.createInsecure(), {
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.enable_retries": 0,
+      "grpc.initial_reconnect_backoff_ms": 50,
+      "grpc.max_reconnect_backoff_ms": 200,
+      "grpc.max_receive_message_length": -1,
+    });
+  }
+
+  async put(key: string, value: string, timeoutMs: number): Promise<void> {
+    await this.#unary("KV", "Put", { key: Buffer.from(key), value: Buffer.from(value) }, timeoutMs);
+  }
+
+  /** Every key that begins with `prefix`, read linearizably, page by page. */
+  async list(prefix: string, timeoutMs: number): Promise<KeyValue[]> {
+    const found: KeyValue[] = [];
+    const end = Buffer.from(prefix);
+    end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+    for (let from = Buffer.from(prefix); ;) {
+      const request = { key: from, range_end: end, limit: String(PAGE_KEYS) };
+      const { kvs, more } = await this.#unary<RangeResponse>("KV", "Range", request, timeoutMs);
+      for (const { key, value } of kvs) found.push({ key: key.toString(), value: value.toString() });
+      const last = kvs.at(-1);
+      if (!more || last === undefined) return found;
+      from = Buffer.concat([last.key, Buffer.of(0)]);
+    }
+  }
+
+  async status(timeoutMs: number): Promise<EndpointStatus> {
+    const response = await this.#unary<StatusResponse>("Maintenance", "Status", {}, timeoutMs);
+    return {
+      memberId: response.header.member_id,
+      leader: response.leader,
+      learner: response.isLearner,
+      appliedIndex: Number(response.raftAppliedIndex),
+    };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async #unary<Response>(
+    service: keyof typeof SERVICES,
+    method: string,
+    request: object,
+    timeoutMs: number,
+  ): Promise<Response> {
+    const definition = SERVICES[service][method];
+    if (definition === undefined) throw new Error(`${service} has no method ${method}`);
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        request,
+        { deadline: Date.now() + timeoutMs },
+        (error, response) => {
+          if (error === null) resolve(response as Response);
+          else reject(error);
+        },
+      );
+    });
+  }
+}
+
+/** Answers of a member that say, in etcd's words, that the write never happened and never will. */
+const CERTAINLY_FAILED = [
+  "etcdserver: no leader",
+  "etcdserver: not leader",
+  "etcdserver: leader changed",
+  "etcdserver: server stopped",
+  "etcdserver: too many requests",
+];
+
+/** What a failed write means: `failed` it never happened; `unknown` it may have. */
+export function fateOf(error: unknown): "failed" | "unknown" {
+  const { code, details } = error as ServiceError;
+  if (CERTAINLY_FAILED.includes(details)) return "failed";
+  // No connection could be made, so no byte of the request left.
+  return code === status.UNAVAILABLE && details.startsWith("No connection established") ? "failed" : "unknown";
+}
