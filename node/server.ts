@@ -86,6 +86,7 @@ export class NodeServer {
         if (!ConcordError.is(error)) throw error;
       }
     }
+    await new Promise<never>(() => undefined);
   }
 
   /** Hands leadership over, answers what is in flight, and gives everything back. Below 5 s. */

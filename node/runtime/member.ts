@@ -217,8 +217,8 @@ export class Member {
         () => this.#closed,
         (writeError) => {
           frozen.close();
-          if (writeError !== undefined) {
-            done(writeError);
+          if (writeError !== undefined || this.#closed) {
+            done(writeError ?? new ConcordError("CONCORD_STOPPED"));
             return;
           }
           machine.checkpointed(frozen);
@@ -276,6 +276,11 @@ export class Member {
         this.#identity = identity;
         this.#adopting = "";
         this.slots.switchTo(slot, () => {
+          // The record is durable: the next start goes on from it.
+          if (this.#closed) {
+            done(new ConcordError("CONCORD_STOPPED"));
+            return;
+          }
           this.#startReplica(
             { hardState, snapshot, entries: [], applied: snapshot.index, configuration: snapshot.configuration },
             machine,
