@@ -1,3 +1,4 @@
+import { lookPeriodically } from "./periodic.ts";
 import { type Replica } from "./replica.ts";
 
 /** How much history stays, decided by the leader and written to the log. */
@@ -26,29 +27,14 @@ export class AutoCompaction {
   readonly #replica: Replica;
   readonly #policy: AutoCompactionPolicy;
   #samples: Sample[] = [];
-  #cancel: () => void = () => undefined;
+  readonly stop: () => void;
 
   constructor(replica: Replica, policy: AutoCompactionPolicy) {
     this.#replica = replica;
     this.#policy = policy;
-    if (policy.mode !== "off") this.#schedule();
-  }
-
-  stop(): void {
-    this.#cancel();
-  }
-
-  #schedule(): void {
-    const { environment } = this.#replica;
-    const period =
-      this.#policy.mode === "periodic"
-        ? Math.max(PERIOD_MIN_MS, this.#policy.retentionMs / SAMPLES)
-        : REVISION_PERIOD_MS;
-    this.#cancel = environment.timer(period, () => {
-      if (this.#replica.stopped) return;
-      this.#look();
-      this.#schedule();
-    });
+    const periodMs =
+      policy.mode === "periodic" ? Math.max(PERIOD_MIN_MS, policy.retentionMs / SAMPLES) : REVISION_PERIOD_MS;
+    this.stop = policy.mode === "off" ? () => undefined : lookPeriodically(replica, periodMs, () => this.#look());
   }
 
   #look(): void {

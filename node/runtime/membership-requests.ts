@@ -196,6 +196,8 @@ export class MembershipRequests {
       request.done(failed(REFUSALS[result.reason]));
       return;
     }
+    // What stood at this place before was cut off, so nobody can ever commit it.
+    this.#inLog.get(result.firstIndex)?.request.done(failed("CONCORD_LEADER_CHANGED"));
     this.#inLog.set(result.firstIndex, { term: result.term, request });
     this.#replica.schedule();
   }

@@ -77,7 +77,9 @@ export class Proposals {
     this.#waiting = [...proposals, ...this.#waiting];
   }
 
+  /** It stands in this leader's log. What stood there before was cut off, so nobody can ever commit it. */
   proposed(index: number, term: number, proposal: Proposal): void {
+    this.#inLog.get(index)?.proposal.done(failed("CONCORD_LEADER_CHANGED"));
     this.#inLog.set(index, { term, proposal });
   }
 

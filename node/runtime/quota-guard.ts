@@ -1,3 +1,4 @@
+import { lookPeriodically } from "./periodic.ts";
 import { type Replica } from "./replica.ts";
 
 const PERIOD_MS = 200;
@@ -9,24 +10,12 @@ const TIMEOUT_MS = 5_000;
  */
 export class QuotaGuard {
   readonly #replica: Replica;
-  #cancel: () => void = () => undefined;
+  readonly stop: () => void;
   #raising = false;
 
   constructor(replica: Replica) {
     this.#replica = replica;
-    this.#schedule();
-  }
-
-  stop(): void {
-    this.#cancel();
-  }
-
-  #schedule(): void {
-    this.#cancel = this.#replica.environment.timer(PERIOD_MS, () => {
-      if (this.#replica.stopped) return;
-      this.#look();
-      this.#schedule();
-    });
+    this.stop = lookPeriodically(replica, PERIOD_MS, () => this.#look());
   }
 
   #look(): void {

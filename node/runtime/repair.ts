@@ -1,4 +1,6 @@
+import { type Member } from "../machine/commands.ts";
 import { type MemberId } from "../raft/types.ts";
+import { lookPeriodically } from "./periodic.ts";
 import { type Replica } from "./replica.ts";
 
 /** Between two looks at members that do not answer. */
@@ -12,38 +14,28 @@ const REQUEST_TIMEOUT_MS = 5_000;
  */
 export class Repair {
   readonly #replica: Replica;
-  #cancel: () => void = () => undefined;
+  readonly stop: () => void;
   #busy = false;
 
   constructor(replica: Replica) {
     this.#replica = replica;
-    this.#schedule();
-  }
-
-  stop(): void {
-    this.#cancel();
-  }
-
-  #schedule(): void {
-    this.#cancel = this.#replica.environment.timer(PERIOD_MS, () => {
-      if (this.#replica.stopped) return;
-      this.#look();
-      this.#schedule();
-    });
+    this.stop = lookPeriodically(replica, PERIOD_MS, () => this.#look());
   }
 
   #look(): void {
-    const { inOffice, status, machine, transport, memberId } = this.#replica;
+    const { inOffice, status, machine, memberId } = this.#replica;
     if (!inOffice || this.#busy) return;
-    const silent = status.peers.find((peer) => peer.id !== memberId && !peer.learner && !peer.active);
-    const member = machine.members().find(({ id }) => id === silent?.id);
-    if (member === undefined) return;
-    this.#busy = true;
-    transport.probe(member.peerUrls, (_error, answer) => {
-      this.#busy = false;
-      if (this.#replica.stopped || answer?.state !== "empty") return;
-      if (answer.memberName === member.name && answer.formerId === member.id)
-        this.#replace(member.id, member.name, member.peerUrls);
+    for (const peer of status.peers) {
+      const member = machine.members().find(({ id }) => id === peer.id);
+      if (peer.id === memberId || peer.learner || peer.active || member === undefined) continue;
+      this.#ask(member);
+    }
+  }
+
+  #ask({ id, name, peerUrls }: Member): void {
+    this.#replica.transport.probe(peerUrls, (_error, answer) => {
+      if (this.#replica.stopped || this.#busy || answer?.state !== "empty") return;
+      if (answer.memberName === name && answer.formerId === id) this.#replace(id, name, peerUrls);
     });
   }
 
