@@ -4,6 +4,8 @@ import { EtcdClient, fateOf } from "./etcd-client.ts";
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Between two writes of one client. */
 const PAUSE_MS = 4;
+/** After a failure, so that clients do not take the processor from members that start. */
+const PAUSE_FAILED_MS = 25;
 const READ_TIMEOUT_MS = 30_000;
 
 /** What the clients saw, and what is really there. */
@@ -110,6 +112,7 @@ export class WriteLoad {
         client.close();
         endpoint = (endpoint + 1) % this.#endpoints.length;
         client = new EtcdClient(this.#endpoints[endpoint] ?? "");
+        await delay(PAUSE_FAILED_MS);
       }
       await delay(PAUSE_MS);
     }
