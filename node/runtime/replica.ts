@@ -23,6 +23,7 @@ import { Checkpointer } from "./checkpointer.ts";
 import { type CheckpointSlots } from "./checkpoint-slots.ts";
 import { type Environment, firstRequestNumber, type RuntimeLogger } from "./environment.ts";
 import { Forwarding } from "./forwarding.ts";
+import { LeaderSearch } from "./leader-search.ts";
 import { MembershipRequests } from "./membership-requests.ts";
 import { PersistQueue } from "./persist-queue.ts";
 import { type Proposal, Proposals } from "./proposals.ts";
@@ -90,6 +91,7 @@ export class Replica {
   readonly #checkpointer: Checkpointer;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
+  readonly #leaderSearch: LeaderSearch;
   #machine: Machine;
   #clock: LeaderClock | undefined;
   /** As the last turn saw it. */
@@ -121,6 +123,7 @@ export class Replica {
     this.#checkpointer = new Checkpointer(this, options.slots, options.log);
     this.#sender = new SnapshotSender(this);
     this.#receiver = new SnapshotReceiver(this, options.slots, options.log);
+    this.#leaderSearch = new LeaderSearch(options.core, options.environment, () => this.step({ type: "campaign" }));
   }
 
   get environment(): Environment {
@@ -240,6 +243,7 @@ export class Replica {
     if (this.#stopped) return;
     this.proposals.lost(member);
     this.membership.lost(member);
+    if (member === this.#core.leader) this.#leaderSearch.start();
     // A random 0-50 ms, so that the followers of a dead leader do not campaign in the same moment.
     this.step({ type: "connectionLost", member, delayTicks: this.environment.random(6) });
   }
@@ -278,6 +282,7 @@ export class Replica {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#cancelTick();
+    this.#leaderSearch.stop();
     this.#sender.stop();
     this.#checkpointer.stop();
     this.proposals.stop();
