@@ -2,14 +2,16 @@ import { type RaftCore } from "../raft/core.ts";
 import { NONE, type Term } from "../raft/types.ts";
 import { type Environment } from "./environment.ts";
 
-/** Between two campaigns, ms; as much again at random. */
-const PAUSE_MS = 60;
+/** Between two campaigns, ms, and what is added at random: wide against one election, so that two members do not meet again. */
+const PAUSE_MS = 50;
+const SPREAD_MS = 100;
 const TRIES = 4;
 
 /**
  * What a follower does after the connection to its leader ended. Its first pre-vote (0-50 ms later, by the core) is lost
- * when the others have not noticed that end yet, or know more. It is asked again soon, unless somebody leads or campaigns
- * by then, so that a failover does not have to wait for an election timeout.
+ * when the others have not noticed that end yet, or know more; and two members that campaign in the same moment split the
+ * votes. Both are tried again soon, unless somebody leads or has begun to campaign by then, so that a failover does not
+ * have to wait for an election timeout.
  */
 export class LeaderSearch {
   readonly #core: RaftCore;
@@ -33,11 +35,10 @@ export class LeaderSearch {
 
   #next(tries: number, term: Term): void {
     this.#cancel();
-    this.#cancel = this.#environment.timer(PAUSE_MS + this.#environment.random(PAUSE_MS), () => {
-      const { leader, role, term: now } = this.#core;
-      if (tries === 0 || leader !== NONE) return;
-      // Another term: somebody asks for votes, and is given time to win.
-      if (role === "follower" && now === term) this.#campaign();
+    this.#cancel = this.#environment.timer(PAUSE_MS + this.#environment.random(SPREAD_MS), () => {
+      if (tries === 0 || this.#core.leader !== NONE) return;
+      // Another term: somebody asks for votes, maybe this member, and is given time to win.
+      if (this.#core.term === term) this.#campaign();
       this.#next(tries - 1, this.#core.term);
     });
   }
