@@ -10,6 +10,7 @@ import { maintenanceMethods } from "./maintenance.ts";
 import { grpcError } from "./status.ts";
 import { withUnimplemented } from "./unimplemented.ts";
 import { WatchStream, type WatchCall } from "./watch-stream.ts";
+import { withFastCodecs } from "./wire.ts";
 
 export interface EtcdDoorOptions {
   /** Whether the connections it is given came through TLS. */
@@ -64,7 +65,7 @@ export class EtcdDoor {
       watchesMax: WATCHES_PER_STREAM_MAX,
     };
     const { KV, Watch, Lease, Cluster, Maintenance } = loadEtcdServices();
-    this.#server.addService(KV, withUnimplemented(KV, kvMethods(this.#calls)));
+    this.#server.addService(withFastCodecs(KV), withUnimplemented(KV, kvMethods(this.#calls)));
     this.#server.addService(Watch, { Watch: (call: WatchCall) => this.#openStream(call, streamOptions) });
     this.#server.addService(Lease, withUnimplemented(Lease, {}));
     this.#server.addService(Cluster, withUnimplemented(Cluster, clusterMethods(this.#calls)));
