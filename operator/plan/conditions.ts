@@ -13,6 +13,8 @@ export interface Situation {
   readonly healthy: number;
   readonly members: readonly MemberStatusEntry[];
   readonly deadlinePassed: boolean;
+  /** Founded, and no quorum was ever seen ready: its members start for the first time. */
+  readonly starting: boolean;
 }
 
 type Entry = readonly [ConditionType, ConditionValue];
@@ -43,13 +45,13 @@ const condition = (status: ConditionValue["status"], reason: string, message: st
   message,
 });
 
-function availableCondition({ view, voters, healthy, step }: Situation): ConditionValue {
+function availableCondition({ view, voters, healthy, step, starting }: Situation): ConditionValue {
   if (step?.type === "blocked" && step.invariant === "OneClusterId") {
     return condition("False", "ClusterIDMismatch", step.message);
   }
   if (!view.founded) return condition("False", "Founding", "The cluster is being founded");
   const text = `${healthy} of ${voters} voters are ready`;
-  if (voters === 0 || healthy < majority(voters)) return condition("False", "QuorumLost", text);
+  if (voters === 0 || healthy < majority(voters)) return condition("False", starting ? "Starting" : "QuorumLost", text);
   return condition("True", healthy === voters ? "QuorumHealthy" : "QuorumAvailable", text);
 }
 
@@ -87,11 +89,13 @@ function progressingCondition({ paused }: Situation, incomplete: ConditionValue 
   return incomplete ?? condition("False", "AsSpecified", "All members run as specified");
 }
 
-function degradedCondition({ view, voters, healthy }: Situation): ConditionValue {
+function degradedCondition({ view, voters, healthy, starting }: Situation): ConditionValue {
   const designed = view.spec.replicas - majority(view.spec.replicas);
   if (!view.founded) return condition("False", "Founding", "The cluster is being founded");
   const tolerated = healthy - majority(voters);
-  if (voters === 0 || tolerated < 0) return condition("True", "QuorumLost", `${healthy} of ${voters} voters are ready`);
+  const text = `${healthy} of ${voters} voters are ready`;
+  if (starting && tolerated < 0) return condition("False", "Starting", text);
+  if (voters === 0 || tolerated < 0) return condition("True", "QuorumLost", text);
   if (tolerated >= designed) return condition("False", "FullRedundancy", `${tolerated} more members may fail`);
   return condition(
     "True",

@@ -149,6 +149,31 @@ describe("a cluster at rest", () => {
   });
 });
 
+describe("a cluster without a ready quorum", () => {
+  const unready = { pod: { ready: false } };
+  const observed = runningCluster({ replicas: 3 }, [1, 2, 3], { 1: unready, 2: unready, 3: unready });
+  const after = (reason: string) => {
+    const before = plan(newCluster({ replicas: 3 }), NOW).status.conditions ?? [];
+    const conditions = before.map((each) => (each.type === "Available" ? { ...each, reason } : each));
+    return plan(withStatus(observed, { ...observed.cluster.status, conditions }), NOW);
+  };
+
+  it("is starting as long as none was seen, and warns nobody", () => {
+    for (const result of [after("Founding"), after("Starting")]) {
+      expect(condition(result.status, "Available")).toBe("False Starting");
+      expect(condition(result.status, "Degraded")).toBe("False Starting");
+      expect(result.events.filter(({ type }) => type === "Warning")).toEqual([]);
+    }
+  });
+
+  it("has lost it otherwise", () => {
+    const result = after("QuorumHealthy");
+    expect(condition(result.status, "Available")).toBe("False QuorumLost");
+    expect(condition(result.status, "Degraded")).toBe("True QuorumLost");
+    expect(result.events).toContainEqual(expect.objectContaining({ type: "Warning", reason: "QuorumLost" }));
+  });
+});
+
 describe("safety", () => {
   it("freezes when a member belongs to another cluster", () => {
     const observed = runningCluster({ replicas: 1 }, [1, 2, 3], { 3: { report: { clusterId: "00000000000000cc" } } });

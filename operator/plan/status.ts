@@ -33,6 +33,7 @@ export function planStatus(view: View, options: StatusOptions, now: number): Con
     voters: quorum.voters,
     healthy: quorum.healthy,
     members,
+    starting: isStarting(previous),
     deadlinePassed: (parseTime(previous.progressDeadlineTime ?? "") ?? Infinity) <= now,
   };
   const conditions = dateConditions(planConditions(situation), previous.conditions ?? [], generation, now);
@@ -128,6 +129,12 @@ function quorumOf(view: View, members: readonly MemberStatusEntry[]): { voters: 
     voters: view.leader?.voters.length ?? voters.length,
     healthy: voters.filter((member) => member.state === "Ready").length,
   };
+}
+
+/** No pass has seen a quorum ready yet: the last word on availability is one of those before the first. */
+function isStarting(previous: ConcordClusterStatus): boolean {
+  const reason = conditionOf(previous.conditions, "Available")?.reason;
+  return reason === "Founding" || reason === "Starting";
 }
 
 export const conditionOf = (conditions: readonly Condition[] | undefined, type: string): Condition | undefined =>
