@@ -50,7 +50,8 @@ export class ConcordNode implements NodeApi {
       ...base,
       clusterUid: machine.clusterUid === "" ? options.clusterUid : machine.clusterUid,
       leaderId: status.leader,
-      role: learner ? "learner" : status.role,
+      // Elected is not in office: until it applied an entry of its own term, what it says of the cluster may be old.
+      role: learner ? "learner" : status.role === "leader" && !replica.inOffice ? "candidate" : status.role,
       term: status.term,
       commitIndex: status.commit,
       appliedIndex: machine.appliedIndex,
