@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { type Readable } from "node:stream";
-import { Agent, type Dispatcher } from "undici";
+import type * as undici from "undici";
 import { ConcordError, isErrorCode, type ErrorCode } from "./errors.ts";
 
 /** PEM texts. Without `cert` and `key` no client certificate is shown. */
@@ -45,7 +46,7 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
  */
 export class HttpConnection {
   readonly url: string;
-  readonly #agent: Agent;
+  readonly #agent: undici.Agent;
   readonly #timeoutMs: number;
 
   /** @throws ConcordError `CONCORD_INVALID_ARGUMENT` when the URL is not `http(s)://host:port`. */
@@ -53,6 +54,8 @@ export class HttpConnection {
     this.url = baseUrl(url);
     this.#timeoutMs = options.timeoutMs ?? REQUEST_TIMEOUT_MS;
     const { ca, cert, key, serverName } = options.tls ?? {};
+    // Loaded when it is first needed: a member that serves never is a client.
+    const { Agent } = createRequire(import.meta.url)("undici") as typeof undici;
     this.#agent = new Agent({
       connections: CONNECTIONS_MAX,
       pipelining: 1,
@@ -71,7 +74,7 @@ export class HttpConnection {
   async call(
     call: Call,
     options: CallOptions = {},
-  ): Promise<{ readonly body: Buffer; readonly headers: Dispatcher.ResponseData["headers"] }> {
+  ): Promise<{ readonly body: Buffer; readonly headers: undici.Dispatcher.ResponseData["headers"] }> {
     const deadline = withDeadline(options, this.#timeoutMs);
     try {
       const answer = await this.#send(call, deadline.signal);
@@ -103,7 +106,7 @@ export class HttpConnection {
     await this.#agent.destroy();
   }
 
-  #send(call: Call, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  #send(call: Call, signal: AbortSignal): Promise<undici.Dispatcher.ResponseData> {
     // By origin and path, not as one URL: a URL parser would resolve dot segments, which are parts of keys here.
     return this.#agent.request({
       origin: this.url,

@@ -2,7 +2,6 @@ import { type ChildProcess } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Command } from "commander";
-import { request } from "undici";
 import { ConcordError } from "../../client/errors.ts";
 import { type LocalMember, localMembers, requireFreePorts, startMember } from "../local-cluster.ts";
 
@@ -72,6 +71,8 @@ async function exitOf(child: ChildProcess): Promise<void> {
 }
 
 async function ready(members: readonly LocalMember[]): Promise<void> {
+  // Loaded here: the command line is the same for a member, which never needs it.
+  const { request } = await import("undici");
   const deadline = Date.now() + READY_TIMEOUT_MS;
   for (const { name, clientUrl, logFile } of members) {
     for (;;) {
