@@ -28,6 +28,7 @@ import { maybeCommit } from "./replication.ts";
 import { CoreState } from "./state.ts";
 import { statusOf } from "./status.ts";
 import {
+  type Configuration,
   type ConfigurationChange,
   type HardState,
   type Index,
@@ -186,6 +187,10 @@ export class RaftCore {
   /** The leader of `term`, or `NONE`. */
   get leader(): MemberId {
     return this.#state.leader;
+  }
+
+  get configuration(): Configuration {
+    return this.#state.configuration;
   }
 
   get commit(): Index {

@@ -76,9 +76,14 @@ export interface NodeInfo {
   })[];
 }
 
+/** What every answer says of the member that gives it. */
+export type NodeHeader = Pick<NodeInfo, "clusterId" | "memberId" | "leaderId" | "role" | "term" | "revision">;
+
 /** All methods reject with ConcordError only. */
 export interface NodeApi {
+  /** Makes copies; a request that needs no more than the header asks for that. */
   info(): NodeInfo;
+  header(): NodeHeader;
   /** Proposes here or forwards to the leader once. Resolves with the machine's outcome, refusals included. */
   propose(command: Command, options?: RequestOptions): Promise<Outcome>;
   /** A range or a read-only txn. `eventual` without a signal to wait for resolves at once. */

@@ -13,6 +13,7 @@ import { type Member } from "./member.ts";
 import { type MembershipAnswer } from "./membership-requests.ts";
 import {
   type NodeApi,
+  type NodeHeader,
   type NodeInfo,
   type ReadLevel,
   type RequestOptions,
@@ -44,14 +45,12 @@ export class ConcordNode implements NodeApi {
     const { machine, core } = replica;
     const status = core.status();
     const stats = machine.stats();
-    const learner = status.configuration.learners.includes(memberId);
     const peers = new Map(status.peers.map((peer) => [peer.id, peer]));
     return {
       ...base,
       clusterUid: machine.clusterUid === "" ? options.clusterUid : machine.clusterUid,
       leaderId: status.leader,
-      // Elected is not in office: until it applied an entry of its own term, what it says of the cluster may be old.
-      role: learner ? "learner" : status.role === "leader" && !replica.inOffice ? "candidate" : status.role,
+      role: roleOf(replica, memberId),
       term: status.term,
       commitIndex: status.commit,
       appliedIndex: machine.appliedIndex,
@@ -72,6 +71,14 @@ export class ConcordNode implements NodeApi {
         };
       }),
     };
+  }
+
+  header(): NodeHeader {
+    const { memberId, clusterId, replica } = this.#member;
+    if (replica === undefined) return { clusterId, memberId, leaderId: "", role: "follower", term: 0, revision: 0 };
+    const { machine, core } = replica;
+    const { leader: leaderId, term } = core;
+    return { clusterId, memberId, leaderId, role: roleOf(replica, memberId), term, revision: machine.revision };
   }
 
   async propose(command: Command, options: RequestOptions = {}): Promise<Outcome> {
@@ -256,6 +263,12 @@ export class ConcordNode implements NodeApi {
   async #turn(): Promise<void> {
     return new Promise((resolve) => this.#member.options.environment.defer(resolve));
   }
+}
+
+function roleOf({ core, inOffice }: Replica, memberId: string): NodeInfo["role"] {
+  if (core.configuration.learners.includes(memberId)) return "learner";
+  // Elected is not in office: until it applied an entry of its own term, what it says of the cluster may be old.
+  return core.role === "leader" && !inOffice ? "candidate" : core.role;
 }
 
 /** What is known of a member that belongs to no cluster. */

@@ -37,7 +37,12 @@ export class Services {
     return principalOf(facts, known === "" ? this.#clusterUid : known);
   }
 
-  /** For answers' headers and probes, which need no permission. */
+  /** For the headers of answers, which need no permission. */
+  header(): ReturnType<NodeApi["header"]> {
+    return this.#node.header();
+  }
+
+  /** For probes, which need no permission either. */
   info(): ReturnType<NodeApi["info"]> {
     return this.#node.info();
   }

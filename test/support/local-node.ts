@@ -9,6 +9,7 @@ import {
 import { Machine, type ReadResult } from "../../node/machine/machine.ts";
 import {
   type NodeApi,
+  type NodeHeader,
   type NodeInfo,
   type ReadLevel,
   type Watch,
@@ -94,6 +95,10 @@ export class LocalNode implements NodeApi {
         .members()
         .map((member) => ({ ...member, matchIndex: this.#index, active: true, caughtUp: true })),
     };
+  }
+
+  header(): NodeHeader {
+    return this.info();
   }
 
   async propose(command: Command): Promise<Outcome> {

@@ -70,8 +70,8 @@ export class EtcdCalls {
   }
 
   header(revision?: number): ResponseHeader {
-    const info = this.services.info();
-    return responseHeader(info, revision ?? info.revision);
+    const header = this.services.header();
+    return responseHeader(header, revision ?? header.revision);
   }
 
   info(): NodeInfo {
@@ -80,12 +80,12 @@ export class EtcdCalls {
 
   /** A client that sends `hasleader: true` would rather go to another member than wait for an election. */
   requireLeader(metadata: Metadata): void {
-    if (wantsLeader(metadata) && this.services.info().leaderId === "") throw new ConcordError("CONCORD_NO_LEADER");
+    if (wantsLeader(metadata) && this.services.header().leaderId === "") throw new ConcordError("CONCORD_NO_LEADER");
   }
 
   /** etcd's learners answer nothing that needs the quorum; its clients then turn to a voter. */
   refuseLearner(): void {
-    if (this.services.info().role === "learner") throw new ConcordError("CONCORD_LEARNER_UNSUPPORTED");
+    if (this.services.header().role === "learner") throw new ConcordError("CONCORD_LEARNER_UNSUPPORTED");
   }
 
   /** The client's deadline, when it is nearer than the door's own limit. */

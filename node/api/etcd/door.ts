@@ -107,7 +107,7 @@ export class EtcdDoor {
   }
 
   #lookForLeader(): void {
-    this.#leaderlessLooks = this.#calls.info().leaderId === "" ? this.#leaderlessLooks + 1 : 0;
+    this.#leaderlessLooks = this.#calls.services.header().leaderId === "" ? this.#leaderlessLooks + 1 : 0;
     if (this.#leaderlessLooks < LEADERLESS_LOOKS) return;
     for (const stream of [...this.#streams]) {
       if (stream.wantsLeader) stream.fail(new ConcordError("CONCORD_NO_LEADER"));

@@ -1,14 +1,14 @@
 import { type KeyValue, type Member, type Reply } from "../../machine/commands.ts";
-import { type NodeInfo, type WatchBatch } from "../../runtime/node-api.ts";
+import { type NodeHeader, type WatchBatch } from "../../runtime/node-api.ts";
 import { type EventMessage, type KeyValueMessage, type ResponseHeader } from "./messages.ts";
 
 /** @param revision - the store's, as of the answer. */
-export function responseHeader(info: NodeInfo, revision: number): ResponseHeader {
+export function responseHeader(node: NodeHeader, revision: number): ResponseHeader {
   return {
-    cluster_id: decimalId(info.clusterId),
-    member_id: decimalId(info.memberId),
+    cluster_id: decimalId(node.clusterId),
+    member_id: decimalId(node.memberId),
     revision,
-    raft_term: info.term,
+    raft_term: node.term,
   };
 }
 

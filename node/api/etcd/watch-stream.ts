@@ -239,7 +239,7 @@ export class WatchStream {
 
   /** A watch that begins in the future has not come as far as it promised to begin. */
   #isSynced(running: RunningWatch): boolean {
-    const { revision } = this.#calls.info();
+    const { revision } = this.#calls.services.header();
     return !running.writing && running.watch.deliveredRevision >= revision && running.startRevision <= revision + 1;
   }
 
