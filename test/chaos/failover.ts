@@ -67,6 +67,9 @@ function reportTerms(round: TermRound): void {
 }
 
 const cluster = await ProcessCluster.start();
+// Whoever ends this program ends its members too.
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void cluster.stop(values.keep).finally(() => process.exit(130)));
 try {
   await cluster.healthy();
   if (count("kills") > 0)
