@@ -5,7 +5,8 @@ import { type AutoCompaction } from "./config/configuration.ts";
 import { NONE } from "./raft/types.ts";
 import { type MachineLimits } from "./machine/machine.ts";
 import { type Environment, type RuntimeLogger } from "./runtime/environment.ts";
-import { type FoundingPeer, Member, foundingList, type MemberOptions } from "./runtime/member.ts";
+import { Member } from "./runtime/member.ts";
+import { type FoundingPeer, type MemberOptions } from "./runtime/member-options.ts";
 import { ConcordNode } from "./runtime/node.ts";
 import { GROUP_ID, TICK_MS } from "./runtime/replica.ts";
 import { systemEnvironment } from "./runtime/system-environment.ts";
@@ -156,5 +157,3 @@ function setAside(dataDir: string, environment: Environment): string {
   }
   return target;
 }
-
-export { foundingList };

@@ -1,74 +1,29 @@
 import { ConcordError } from "../client/errors.ts";
 import { type FoundCommand } from "../machine/commands.ts";
-import { Machine, type MachineOptions } from "../machine/machine.ts";
+import { Machine } from "../machine/machine.ts";
 import { CORE_DEFAULTS, type CoreOptions } from "../raft/config.ts";
 import { RaftCore } from "../raft/core.ts";
 import { type MemberId, NONE, type SnapshotMeta } from "../raft/types.ts";
-import { type CheckpointFactory } from "../storage/checkpoint-store.ts";
-import { type LogIdentity, type LogStore, type OpenedLog, type RecoveredLog } from "../storage/log-store.ts";
+import { type LogIdentity, type LogStore, type RecoveredLog } from "../storage/log-store.ts";
 import {
   type ProbeAnswer,
   type Transport,
   type TransportHandler,
   type TransportIdentity,
 } from "../transport/transport.ts";
-import { AutoCompaction, type AutoCompactionPolicy } from "./auto-compaction.ts";
+import { AutoCompaction } from "./auto-compaction.ts";
 import { writeFrozen } from "./checkpointer.ts";
 import { type CheckpointSlot, CheckpointSlots } from "./checkpoint-slots.ts";
 import { membersConfiguration } from "./configuration.ts";
-import { type Environment, type RuntimeLogger } from "./environment.ts";
 import { FoundingDriver, FoundingWait } from "./founding.ts";
+import { foundingList, type MemberOptions } from "./member-options.ts";
 import { Publisher } from "./publisher.ts";
 import { QuotaGuard } from "./quota-guard.ts";
 import { isOnlyVoter, loadMachine } from "./recovery.ts";
 import { Rejoin, Repair } from "./repair.ts";
-import { GROUP_ID, Replica, type ReplicaOptions } from "./replica.ts";
-
-/** A name and its peer URLs, of `--initial-cluster`. */
-export interface FoundingPeer {
-  readonly name: string;
-  readonly peerUrls: readonly string[];
-}
-
-export interface MemberOptions {
-  readonly environment: Environment;
-  readonly logger: RuntimeLogger;
-  /** Opens the log of the data directory, or says that there is none or that it is damaged. */
-  readonly openLog: () => OpenedLog;
-  readonly createLog: (identity: LogIdentity) => LogStore;
-  /** Moves log and checkpoints of a damaged member out of the way (`damaged-<time>`), and says where. */
-  readonly setAside: () => string;
-  /** The id that this member gave up because of damage, kept until it votes again under its new one; else `NONE`. */
-  readonly formerId: { read(): MemberId; write(id: MemberId): void };
-  readonly checkpoints: CheckpointFactory;
-  /** Made once the member knows its id. */
-  readonly transport: (identity: TransportIdentity) => Transport;
-  readonly name: string;
-  readonly peerUrls: readonly string[];
-  readonly clientUrls: readonly string[];
-  readonly token: string;
-  readonly clusterUid: string;
-  /** The founding list with this member in it; empty for a member that only waits. */
-  readonly initialCluster: readonly FoundingPeer[];
-  /** `new`: the first of the list founds the cluster. `existing`: wait to be added. */
-  readonly initialClusterState: "new" | "existing";
-  readonly machine: MachineOptions;
-  readonly autoCompaction: AutoCompactionPolicy;
-  readonly core: Partial<Pick<CoreOptions, "electionTimeoutTicks" | "heartbeatTicks">>;
-  readonly replica?: Pick<ReplicaOptions, "checkpointEntries" | "checkpointLogBytes" | "onApplied">;
-  /** This member must not go on. Called once. */
-  readonly onFatal: (error: ConcordError | Error) => void;
-}
+import { GROUP_ID, Replica } from "./replica.ts";
 
 export type MemberState = "waiting" | "founding" | "running" | "recovering" | "removed" | "failed";
-
-/** The founding list in the one form that members compare: sorted by name. */
-export function foundingList(peers: readonly FoundingPeer[]): string {
-  return [...peers]
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .map(({ name, peerUrls }) => `${name}=${[...peerUrls].sort().join("|")}`)
-    .join(",");
-}
 
 /**
  * The life of a member: an empty disk waits to be founded or adopted; a log leads back into its cluster. What makes it a
@@ -88,7 +43,6 @@ export class Member {
   /** The cluster that is adopting this member while its identity is being written. */
   #adopting = "";
   #closed = false;
-  readonly #whenReplica = new Set<(replica: Replica) => void>();
 
   constructor(options: MemberOptions) {
     this.#options = options;
@@ -126,12 +80,6 @@ export class Member {
     if (this.#state !== "running" || machine === undefined) return this.#state;
     if (machine.clusterId === "") return "recovering";
     return machine.founding.complete ? "running" : "founding";
-  }
-
-  /** Calls back when this member has a replica, at once if it has. */
-  onReplica(callback: (replica: Replica) => void): void {
-    if (this.#replica !== undefined) callback(this.#replica);
-    else this.#whenReplica.add(callback);
   }
 
   /** Opens the data directory and joins in. Errors of the disk and of the configuration come through `done`. */
@@ -414,8 +362,6 @@ export class Member {
         : [new Rejoin(replica, () => this.#options.formerId.write(NONE))]),
     ];
     replica.start();
-    for (const callback of this.#whenReplica) callback(replica);
-    this.#whenReplica.clear();
   }
 
   #startTransport(done: (error: Error | undefined) => void): void {

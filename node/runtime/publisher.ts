@@ -1,4 +1,4 @@
-import { type MemberOptions } from "./member.ts";
+import { type MemberOptions } from "./member-options.ts";
 import { type Replica } from "./replica.ts";
 
 const RETRY_MS = 500;
