@@ -16,7 +16,7 @@ export class Administrator {
   readonly wanted: Set<SimNode>;
   readonly #simulation: Simulation;
   readonly #random: Prng;
-  #busy = false;
+  #requests = 0;
 
   constructor(simulation: Simulation, random: Prng, founders: readonly SimNode[]) {
     this.#simulation = simulation;
@@ -56,7 +56,7 @@ export class Administrator {
 
   #step(): void {
     const view = this.#view();
-    if (view === undefined || this.#busy) return;
+    if (view === undefined || this.#requests >= this.#simulation.settings.requestsMax) return;
     for (const node of this.#random.shuffle([...this.#simulation.nodes])) {
       if (this.#care(node, view)) return;
     }
@@ -103,10 +103,10 @@ export class Administrator {
   #request(view: Replica, request: Parameters<Replica["membership"]["request"]>[0]): boolean {
     const up = this.#simulation.nodes.flatMap(({ replica }) => (replica === undefined ? [] : [replica]));
     const asked = this.#random.chance(0.5) ? view : this.#random.pick(up);
-    this.#busy = true;
+    this.#requests += 1;
     let open = true;
     const finish = (): void => {
-      if (open) this.#busy = false;
+      if (open) this.#requests -= 1;
       open = false;
     };
     // A killed process does not answer.

@@ -5,6 +5,10 @@ import { type Simulation } from "./simulation.ts";
 
 /** A killed process comes back after this long, on average. */
 const DOWN_MEAN_MS = 400;
+/** So often it is back at once, in the middle of what the others were about. */
+const QUICK_RESTART = 0.3;
+const QUICK_RESTART_MS = 20;
+const STRIKE_DELAY_MAX_MS = 30;
 const PARTITION_MEAN_MS = 800;
 const PAUSE_MAX_MS = 1_500;
 /** A second power loss follows a kill this often: what a killed process wrote is still volatile. */
@@ -48,6 +52,22 @@ export class Faults {
   /** A process ended by itself. It is started again, as a supervisor would; not without its data, or as a stranger. */
   ended(node: SimNode): void {
     if (!node.lostData && !node.removed) this.#restartLater(node);
+  }
+
+  /** The moment in which votes are fresh: who gave one and forgets it, or leads by it and is not heard, does harm now. */
+  leaderBegan(leader: SimNode): void {
+    const { settings } = this.#simulation;
+    if (!this.#running || !this.#random.chance(settings.strikeProbability)) return;
+    const delayMs = this.#random.chance(0.5) ? 0 : this.#random.float() * STRIKE_DELAY_MAX_MS;
+    this.#after(delayMs, () => this.#strike(leader));
+  }
+
+  #strike(leader: SimNode): void {
+    const { network, nodes } = this.#simulation;
+    this.#simulation.note(`fault: strike against ${leader.name}`);
+    network.heal();
+    this.#cutOff(leader, this.#exponential(PARTITION_MEAN_MS));
+    for (const node of nodes) if (node !== leader && this.#random.chance(0.5)) this.#crash(node, "power");
   }
 
   #every(meanMs: number, fault: () => void): void {
@@ -94,7 +114,10 @@ export class Faults {
 
   #restartLater(node: SimNode): void {
     const disk = node.disk;
-    this.#simulation.clock.schedule(this.#exponential(DOWN_MEAN_MS), () => {
+    const down = this.#random.chance(QUICK_RESTART)
+      ? this.#random.float() * QUICK_RESTART_MS
+      : this.#exponential(DOWN_MEAN_MS);
+    this.#simulation.clock.schedule(down, () => {
       if (!node.lostData && !node.removed && node.disk === disk) node.start();
     });
   }
@@ -124,6 +147,17 @@ export class Faults {
     const durationMs = this.#random.float() * PAUSE_MAX_MS;
     this.#simulation.note(`fault: pause ${node.name} for ${durationMs.toFixed(0)} ms`);
     node.process.pause(durationMs);
+    if (this.#random.chance(0.5)) this.#cutOff(node, durationMs + this.#exponential(PARTITION_MEAN_MS));
+  }
+
+  #cutOff({ address }: SimNode, durationMs: number): void {
+    const { network, nodes } = this.#simulation;
+    for (const { address: other } of nodes) {
+      if (other === address) continue;
+      network.block(address, other);
+      network.block(other, address);
+    }
+    this.#after(durationMs, () => network.heal());
   }
 
   #compact(): void {

@@ -39,7 +39,13 @@ export class Invariants {
   /** Every entry that any log was ever given, by index and term. */
   readonly #appended = new Map<number, AppendedEntry>();
   readonly #observed = new Map<RaftCore, Observed>();
+  readonly #leads: (node: SimNode) => void;
   #lastChange: Index = 0;
+
+  /** `leads`: told of every new leader. */
+  constructor(leads: (node: SimNode) => void) {
+    this.#leads = leads;
+  }
 
   /** Entries applied anywhere so far. */
   get appliedCount(): number {
@@ -55,7 +61,8 @@ export class Invariants {
     if (seen === undefined) this.#observed.set(core, (seen = new Observed()));
     const { commit, applied, term } = core;
     const leads = core.role === "leader";
-    if (leads && (!seen.leads || seen.term !== term)) this.#lead(replica.memberId, core);
+    const begins = leads && (!seen.leads || seen.term !== term);
+    if (begins) this.#lead(replica.memberId, core);
     if (term < seen.term) fail(`${node.name}: the term went back from ${seen.term} to ${term}`);
     if (commit < seen.commit) fail(`${node.name}: the commit index went back from ${seen.commit} to ${commit}`);
     if (applied < seen.applied) fail(`${node.name}: the applied index went back from ${seen.applied} to ${applied}`);
@@ -67,6 +74,7 @@ export class Invariants {
     seen.commit = commit;
     seen.applied = applied;
     seen.revision = revision;
+    if (begins) this.#leads(node);
   }
 
   /** A process ended: its successor is another observer of the same history. */

@@ -23,7 +23,7 @@ export async function hunt(mutant: Mutant, first: number, count: number): Promis
     for (const path of COPIED) cpSync(join(ROOT, path), join(directory, path), { recursive: true });
     symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
     applyMutant(directory, mutant);
-    const output = await simulate(directory, first, count);
+    const output = await simulate(directory, first, count, mutant.settings ?? {});
     const found = /^VIOLATION .*seed (\d+), (.*)$/m.exec(output);
     if (found === null && !/^\d+ seeds, 0 violations/m.test(output))
       throw new Error(`The simulator did not come to its end:\n${output}`);
@@ -44,8 +44,9 @@ function applyMutant(directory: string, { name, file, find, replace }: Mutant): 
   );
 }
 
-async function simulate(directory: string, first: number, count: number): Promise<string> {
+async function simulate(directory: string, first: number, count: number, settings: object): Promise<string> {
   const options = ["--seeds", String(count), "--seed", String(first), "--workers", "1", "--first-violation"];
+  options.push("--settings", JSON.stringify(settings));
   const child = spawn(process.execPath, ["test/simulation/simulate.ts", ...options], {
     cwd: directory,
     timeout: SIMULATED_TIMEOUT_MS,

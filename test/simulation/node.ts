@@ -1,6 +1,7 @@
 import { type Entry } from "../../node/raft/types.ts";
 import { type Machine } from "../../node/machine/machine.ts";
-import { type FoundingPeer, Member } from "../../node/runtime/member.ts";
+import { Member } from "../../node/runtime/member.ts";
+import { type FoundingPeer } from "../../node/runtime/member-options.ts";
 import { type Replica } from "../../node/runtime/replica.ts";
 import { type MemberId, NONE } from "../../node/raft/types.ts";
 import { ConcordError } from "../../node/client/errors.ts";
@@ -166,7 +167,7 @@ export class SimNode {
       initialClusterState: this.#spare ? "existing" : "new",
       machine: { limits: LIMITS, quotaBytes: QUOTA_BYTES },
       autoCompaction: { mode: "off" },
-      core: { electionTimeoutTicks: 30, heartbeatTicks: 5 },
+      core: { electionTimeoutTicks: 30, heartbeatTicks: 5, appendBytesMax: this.#settings.appendBytesMax },
       replica: {
         checkpointEntries: this.#settings.checkpointEntries,
         onApplied: (entry, machine) => this.#events.applied(this, entry, machine),

@@ -33,6 +33,12 @@ export interface Settings {
   /** Somebody joins, leaves or is replaced. */
   readonly membershipEveryMs: number;
   readonly wallClockEveryMs: number;
+  /** A new leader is cut off, and those who may have voted for it crash, this often. */
+  readonly strikeProbability: number;
+  /** 1: every entry travels alone. */
+  readonly appendBytesMax: number;
+  /** Membership requests at once. */
+  readonly requestsMax: number;
   readonly syncDelayMs: readonly [number, number];
 }
 
@@ -73,6 +79,9 @@ export function drawSettings(random: Prng): Settings {
     lossEveryMs: fault(4_000, 0.4),
     membershipEveryMs: often(2_000, 0.5),
     wallClockEveryMs: often(2_000, 0.2),
+    strikeProbability: calm ? 0 : random.pick([0, 0.2, 0.6]),
+    appendBytesMax: random.pick([1, 1 << 20]),
+    requestsMax: random.pick([1, 2]),
     syncDelayMs: random.pick([
       [0.05, 0.3],
       [0.2, 2],

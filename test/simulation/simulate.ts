@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { MUTANTS } from "./mutants.ts";
 import { hunt } from "./mutation.ts";
+import { type Settings } from "./settings.ts";
 import { Simulation, SimulationFailure } from "./simulation.ts";
 
 /**
@@ -28,9 +29,9 @@ interface Report {
 if (isMainThread) await main();
 else work(workerData as Job);
 
-function runOne(seed: string, verbose: boolean): Report {
+function runOne(seed: string, verbose: boolean, settings: Partial<Settings> = {}): Report {
   try {
-    const result = new Simulation(seed, { verbose }).run();
+    const result = new Simulation(seed, { verbose, settings }).run();
     const { simulatedMs, acknowledged, crashes } = result;
     return { seed, simulatedMs, acknowledged, crashes, failure: undefined };
   } catch (error) {
@@ -55,6 +56,7 @@ async function main(): Promise<void> {
       "first-violation": { type: "boolean", default: false },
       mutants: { type: "boolean", default: false },
       mutant: { type: "string" },
+      settings: { type: "string", default: "{}" },
     },
   });
   const [seeds, first, workers] = [Number(values.seeds), Number(values.seed), Number(values.workers)];
@@ -62,6 +64,7 @@ async function main(): Promise<void> {
     await huntMutants(first, seeds, workers, values.mutant);
     return;
   }
+  const settings = JSON.parse(values.settings) as Partial<Settings>;
   const started = performance.now();
   const reports: Report[] = [];
   const take = (report: Report): void => {
@@ -71,7 +74,7 @@ async function main(): Promise<void> {
   };
   if (seeds === 1 || workers === 1) {
     const ends = (): boolean => values["first-violation"] && reports.at(-1)?.failure !== undefined;
-    for (let at = 0; at < seeds && !ends(); at += 1) take(runOne(String(first + at), values.verbose));
+    for (let at = 0; at < seeds && !ends(); at += 1) take(runOne(String(first + at), values.verbose, settings));
   } else {
     await Promise.all(
       Array.from({ length: workers }, async (_, position) => {

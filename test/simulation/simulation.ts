@@ -65,7 +65,7 @@ export class Simulation {
   readonly nodes: readonly SimNode[];
   readonly history = new History();
   readonly administrator: Administrator;
-  readonly #invariants = new Invariants();
+  readonly #invariants = new Invariants((node) => this.#faults.leaderBegan(node));
   readonly #changes: Change[] = [];
   readonly #trace: string[] = [];
   readonly #clients: readonly Client[];
@@ -166,7 +166,8 @@ export class Simulation {
       const { machine, core } = replica;
       if (core.status().configuration.voters.length !== replicas.length) return false;
       if (core.applied !== core.commit || !replica.betweenEntries) return false;
-      if (machine.revision !== this.#lastRevision) return false;
+      // Compactions and changes of the membership move no revision.
+      if (machine.revision !== this.#lastRevision || core.applied !== replicas[0]?.core.applied) return false;
     }
     for (const replica of replicas) hashes.add(replica === undefined ? "" : hashOf(replica.machine));
     if (hashes.size !== 1)
