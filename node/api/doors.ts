@@ -35,6 +35,10 @@ export interface DoorsOptions {
 
 /** How long calls under way may take when a node stops. */
 const CLOSE_GRACE_MS = 1000;
+/** For connections that have just been accepted to say which protocol they speak. */
+const DECIDE_MS = 100;
+/** For clients to close what they were told to leave. */
+const LINGER_MS = 250;
 
 /** Everything that listens for clients: opened after the node's state is loaded, closed before the node stops. */
 export class Doors {
@@ -116,9 +120,10 @@ export class Doors {
   async close(): Promise<void> {
     const ports = [...this.#ports, ...this.#metricsPorts];
     for (const port of ports) port.stopListening();
+    await Promise.all(ports.map(async (port) => port.decided(DECIDE_MS)));
     for (const door of this.#http) door.close();
     await this.#etcd.close(CLOSE_GRACE_MS);
-    for (const port of ports) port.destroyConnections();
+    await Promise.all(ports.map(async (port) => port.destroyConnections(LINGER_MS)));
     this.#tls?.off("changed", this.#onCertificate);
     this.#metrics.close();
   }

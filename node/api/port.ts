@@ -33,6 +33,8 @@ export class Port {
   readonly #options: PortOptions;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** Accepted, and not yet known to speak either protocol. */
+  readonly #undecided = new Set<Socket>();
   readonly #detach: () => void;
 
   constructor(options: PortOptions) {
@@ -102,7 +104,20 @@ export class Port {
     if (this.#server.listening) this.#server.close();
   }
 
-  destroyConnections(): void {
+  /**
+   * Resolves when every connection that was accepted has gone to its protocol, or after `maxMs`. What is handed over later
+   * than the end of its protocol would never be told of it.
+   */
+  async decided(maxMs: number): Promise<void> {
+    await emptied(this.#undecided, maxMs);
+  }
+
+  /**
+   * Ends what is left. Clients that were told to go get `lingerMs` to do so: a connection that is destroyed with bytes
+   * unread is a reset for the other side, which then cannot know what became of its request.
+   */
+  async destroyConnections(lingerMs: number): Promise<void> {
+    await emptied(this.#sockets, lingerMs);
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -130,6 +145,7 @@ export class Port {
   }
 
   #acceptPlain(socket: Socket): void {
+    this.#undecided.add(socket);
     const giveUp = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS);
     giveUp.unref();
     let head = Buffer.alloc(0);
@@ -150,11 +166,19 @@ export class Port {
       socket.destroy();
     };
     const stop = (): void => {
+      this.#undecided.delete(socket);
       clearTimeout(giveUp);
       socket.off("readable", look).off("end", abandon).off("close", stop);
     };
     socket.on("readable", look).once("end", abandon).once("close", stop);
   }
+}
+
+const LOOK_PERIOD_MS = 5;
+
+async function emptied(sockets: ReadonlySet<Socket>, maxMs: number): Promise<void> {
+  for (let waited = 0; sockets.size > 0 && waited < maxMs; waited += LOOK_PERIOD_MS)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_PERIOD_MS));
 }
 
 function requireTls(tls: TlsSource | undefined): TlsSource {
