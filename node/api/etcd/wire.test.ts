@@ -106,6 +106,11 @@ describe.each(["Put", "Range"] as const)("%s", (name) => {
     );
   });
 
+  test("a boolean in an over-long form is judged alike", () => {
+    const overlong = Buffer.from([0x20, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00]);
+    expect(outcome(ours.requestDeserialize, overlong)).toEqual(outcome(theirs.requestDeserialize, overlong));
+  });
+
   test("responses are read by the generic codec as they were meant", () => {
     const sample: fc.Arbitrary<object> = responses[name];
     fc.assert(

@@ -46,6 +46,8 @@ function decoder(generic: Method, decode: (bytes: Buffer) => object | undefined)
 const EMPTY: Buffer = Buffer.alloc(0);
 /** Seven groups of seven bits stay below 2^53. */
 const VARINT_BYTES = 7;
+/** Lengths and booleans are 32-bit numbers; longer forms are for the generic codec to judge. */
+const SHORT_VARINT_BYTES = 4;
 
 function decodePut(bytes: Buffer): PutRequest | undefined {
   const request = { key: EMPTY, value: EMPTY, lease: "0", prev_kv: false, ignore_value: false, ignore_lease: false };
@@ -118,7 +120,7 @@ class Input {
   }
 
   bytes(): Buffer {
-    const length = this.#varint();
+    const length = this.#varint(SHORT_VARINT_BYTES);
     const from = this.#at;
     this.#at += length;
     if (this.#at > this.#bytes.length) this.broken = true;
@@ -127,17 +129,17 @@ class Input {
 
   /** As the generic codec gives 64-bit numbers. */
   integer(): string {
-    return String(this.#varint());
+    return String(this.#varint(VARINT_BYTES));
   }
 
   boolean(): boolean {
-    return this.#varint() !== 0;
+    return this.#varint(SHORT_VARINT_BYTES) !== 0;
   }
 
-  #varint(): number {
+  #varint(bytesMax: number): number {
     let value = 0;
     let scale = 1;
-    for (let count = 0; count < VARINT_BYTES; count += 1) {
+    for (let count = 0; count < bytesMax; count += 1) {
       const byte = this.byte();
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
