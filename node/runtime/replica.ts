@@ -65,9 +65,9 @@ export interface ReplicaOptions {
   readonly onRemoved: () => void;
   /** Told of every entry right after it was applied; for tests and metrics. */
   readonly onApplied?: (entry: Entry, machine: Machine) => void;
-  /** Bytes of log after which a checkpoint is written. @default 16 MiB */
+  /** Bytes of log after which a checkpoint is written. @default 32 MiB */
   readonly checkpointLogBytes?: number;
-  /** Entries after which a checkpoint is written. @default 10 000 */
+  /** Entries after which a checkpoint is written. @default 100 000 */
   readonly checkpointEntries?: number;
 }
 
