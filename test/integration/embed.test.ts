@@ -1,0 +1,150 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { Concord, type OpenOptions, op, when } from "../../node/index.ts";
+
+const open: Concord[] = [];
+const directories: string[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map(async (store) => store.close()));
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+async function start(options: OpenOptions): Promise<Concord> {
+  const store = await Concord.open(options);
+  open.push(store);
+  return store;
+}
+
+function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "concord-embed-"));
+  directories.push(directory);
+  return directory;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+describe("a store in memory", () => {
+  test("reads at once what it wrote", async () => {
+    const store = await start({ memory: true });
+    const { revision } = await store.put("flags/a", "on");
+    expect(store.get("flags/a")).toMatchObject({ key: "flags/a", modRevision: revision, version: 1 });
+    expect(store.get("flags/a")?.text()).toBe("on");
+    expect(store.get("flags/b")).toBeUndefined();
+    await store.put("flags/a", JSON.stringify({ on: false }));
+    expect((await store.read("flags/a"))?.json()).toEqual({ on: false });
+    expect(store.get("flags/a", { revision })?.text()).toBe("on");
+    await store.put("flags/b", Uint8Array.of(0, 255));
+    expect((await store.list({ prefix: "flags/" })).map(({ key }) => key)).toEqual(["flags/a", "flags/b"]);
+    expect((await store.list({ from: "flags/b", to: "z" }, { limit: 1 }))[0]?.value).toEqual(Uint8Array.of(0, 255));
+    expect(await store.delete({ prefix: "flags/" })).toMatchObject({ deleted: 2 });
+    expect(await store.list({ prefix: "" })).toEqual([]);
+  });
+
+  test("changes several keys together or not at all", async () => {
+    const store = await start({ memory: true });
+    const take = { if: [when.missing("lock")], then: [op.put("lock", "me")], else: [op.get({ key: "lock" })] };
+    expect(await store.txn(take)).toMatchObject({ succeeded: true });
+    expect(await store.txn(take)).toMatchObject({ succeeded: false, replies: [{ type: "range", count: 1 }] });
+    const { modRevision } = (await store.read("lock")) ?? { modRevision: 0 };
+    const release = { if: [when.modRevision("lock", modRevision)], then: [op.delete({ key: "lock" })] };
+    expect(await store.txn(release)).toMatchObject({ succeeded: true });
+  });
+
+  test("tells a watch of every change from where it began", async () => {
+    const store = await start({ memory: true });
+    const stop = new AbortController();
+    const watch = store.watch({ prefix: "k" }, { previous: true, signal: stop.signal });
+    await store.put("k1", "a");
+    await store.put("other", "x");
+    await store.put("k1", "b");
+    await store.delete("k1");
+    const seen: string[] = [];
+    for await (const { type, key, value, previous } of watch) {
+      seen.push(`${type} ${key} ${value?.text() ?? "-"} ${previous?.text() ?? "-"}`);
+      if (seen.length === 3) stop.abort();
+    }
+    expect(seen).toEqual(["put k1 a -", "put k1 b a", "delete k1 - b"]);
+  });
+
+  test("says so when compaction overtakes a watch or a read", async () => {
+    const store = await start({ memory: true });
+    await store.put("k", "1");
+    const { revision } = await store.put("k", "2");
+    await store.compact(revision);
+    await expect(store.watch({ key: "k" }, { fromRevision: 2 }).next()).rejects.toMatchObject({
+      code: "CONCORD_COMPACTED",
+      details: { compactRevision: revision },
+    });
+    expect(() => store.get("k", { revision: 2 })).toThrow(expect.objectContaining({ code: "CONCORD_COMPACTED" }));
+    expect(() => store.get("k", { revision: 99 })).toThrow(
+      expect.objectContaining({ code: "CONCORD_FUTURE_REVISION" }),
+    );
+    expect(() => store.get("")).toThrow(expect.objectContaining({ code: "CONCORD_KEY_EMPTY" }));
+  });
+
+  test("leaves the program's signals alone, and refuses what comes after its end", async () => {
+    const before = process.listenerCount("SIGTERM") + process.listenerCount("SIGINT");
+    const store = await start({ memory: true });
+    expect(process.listenerCount("SIGTERM") + process.listenerCount("SIGINT")).toBe(before);
+    await store.close();
+    await expect(store.put("a", "b")).rejects.toMatchObject({ code: "CONCORD_STOPPED" });
+    expect(() => store.get("a")).toThrow(expect.objectContaining({ code: "CONCORD_STOPPED" }));
+  });
+});
+
+test("a store on disk finds its data again, and has its directory alone", async () => {
+  const dataDir = temporaryDirectory();
+  {
+    await using store = await Concord.open({ dataDir });
+    await store.put("a", "1");
+    await expect(Concord.open({ dataDir })).rejects.toMatchObject({ code: "CONCORD_DATA_DIR_LOCKED" });
+  }
+  const again = await start({ dataDir });
+  expect(again.get("a")?.text()).toBe("1");
+});
+
+test("three programs form one store", async () => {
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const members = ports.map((port, at) => ({ name: `m${at}`, peerUrls: [`http://127.0.0.1:${port}`] }));
+  const stores = await Promise.all(
+    members.map(async ({ name }) => start({ memory: true, name, cluster: { members } })),
+  );
+  const [first, second, third] = stores as [Concord, Concord, Concord];
+  await first.put("k", "from the first");
+  expect((await second.read("k"))?.text()).toBe("from the first");
+  await second.put("k", "from the second");
+  expect((await third.read("k"))?.text()).toBe("from the second");
+  expect(new Set(stores.map((store) => store.status().leaderId)).size).toBe(1);
+});
+
+test.each<[string, object, RegExp]>([
+  ["neither place", {}, /Expected either dataDir or memory: true/],
+  ["both places", { memory: true, dataDir: "/nowhere" }, /Expected either dataDir or memory: true/],
+  ["an empty name", { memory: true, name: "" }, /name is "", expected a name/],
+  [
+    "heartbeats slower than elections",
+    { memory: true, heartbeatMs: 200, electionTimeoutMs: 300 },
+    /heartbeatMs is 200/,
+  ],
+  ["a cluster without itself", { memory: true, cluster: { members: [] } }, /cluster\.members has no "default"/],
+  [
+    "https without certificates",
+    { memory: true, cluster: { members: [{ name: "default", peerUrls: ["https://localhost:1"] }] } },
+    /https, expected cluster\.tls/,
+  ],
+])("options with %s are refused with one sentence", async (_, options, sentence) => {
+  await expect(Concord.open(options as OpenOptions)).rejects.toMatchObject({
+    code: "CONCORD_CONFIGURATION_INVALID",
+    message: expect.stringMatching(sentence) as string,
+  });
+});
