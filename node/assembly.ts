@@ -8,7 +8,7 @@ import { type Environment, type RuntimeLogger } from "./runtime/environment.ts";
 import { Member } from "./runtime/member.ts";
 import { type FoundingPeer, type MemberOptions } from "./runtime/member-options.ts";
 import { ConcordNode } from "./runtime/node.ts";
-import { GROUP_ID, TICK_MS } from "./runtime/replica.ts";
+import { GROUP_ID, TICK_MS } from "./runtime/constants.ts";
 import { systemEnvironment } from "./runtime/system-environment.ts";
 import { type CheckpointFactory } from "./storage/checkpoint-store.ts";
 import { openDataDirectory } from "./storage/data-directory.ts";

@@ -21,7 +21,8 @@ import { Publisher } from "./publisher.ts";
 import { QuotaGuard } from "./quota-guard.ts";
 import { isOnlyVoter, loadMachine } from "./recovery.ts";
 import { Rejoin, Repair } from "./repair.ts";
-import { GROUP_ID, Replica } from "./replica.ts";
+import { GROUP_ID } from "./constants.ts";
+import { Replica } from "./replica.ts";
 
 export type MemberState = "waiting" | "founding" | "running" | "recovering" | "removed" | "failed";
 

@@ -20,7 +20,8 @@ import {
   type Watch,
   type WatchRequest,
 } from "./node-api.ts";
-import { GROUP_ID, type Replica } from "./replica.ts";
+import { GROUP_ID } from "./constants.ts";
+import { type Replica } from "./replica.ts";
 import { type Done } from "./settled.ts";
 import { RunningWatch } from "./running-watch.ts";
 

@@ -21,6 +21,7 @@ import { type Transport } from "../transport/transport.ts";
 import { ApplyQueue } from "./apply-queue.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { type CheckpointSlots } from "./checkpoint-slots.ts";
+import { GROUP_ID, TICK_MS } from "./constants.ts";
 import { type Environment, firstRequestNumber, type RuntimeLogger } from "./environment.ts";
 import { Forwarding } from "./forwarding.ts";
 import { LeaderSearch } from "./leader-search.ts";
@@ -34,10 +35,6 @@ import { SnapshotSender } from "./snapshot-sender.ts";
 import { LeaderClock } from "./stamps.ts";
 import { WatchHub } from "./watch-hub.ts";
 
-/** One group for now; every frame, record and file carries it (D19). */
-export const GROUP_ID = 0;
-/** Length of a tick, ms. Time-outs of the core are counted in it. */
-export const TICK_MS = 10;
 /** Keys of apply work in one turn: about 2 ms. */
 const APPLY_UNITS = 1000;
 /** Versions that a tick removes behind a compaction: about 1 ms, and 200 000 a second. */

@@ -2,7 +2,8 @@ import { SnapshotEncoder } from "../codec/snapshot.ts";
 import { type FrozenState } from "../machine/machine.ts";
 import { type MemberId, type Ready, type SnapshotMeta } from "../raft/types.ts";
 import { membersConfiguration } from "./configuration.ts";
-import { GROUP_ID, type Replica } from "./replica.ts";
+import { GROUP_ID } from "./constants.ts";
+import { type Replica } from "./replica.ts";
 
 /** Bytes of one chunk of a snapshot. */
 export const CHUNK_BYTES = 256 << 10;
