@@ -21,8 +21,13 @@ const CHANGE_TIMEOUT_MS = 15_000;
  * can be repeated after a look at `status()`.
  *
  * @example
- * const admin = new AdminClient("https://demo-0.demo-peers.default.svc:2379", { tls: { ca, cert, key } });
+ * ```ts
+ * import { AdminClient, clientTlsFromFiles } from "concord-kv/client";
+ *
+ * const tls = clientTlsFromFiles({ ca: "ca.crt", cert: "tls.crt", key: "tls.key" });
+ * const admin = new AdminClient("https://demo-m1-0.demo-peers.default.svc:2379", { tls });
  * const { state, clusterId } = await admin.status();
+ * ```
  */
 export class AdminClient {
   readonly #connection: HttpConnection;

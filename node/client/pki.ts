@@ -80,6 +80,8 @@ export async function createAuthority(options: AuthorityOptions): Promise<KeyPai
  * @throws ConcordError `CONCORD_INVALID_ARGUMENT` when a field is malformed, or the authority has ended or does not fit its key.
  * @example
  * ```ts
+ * import { createAuthority, issueCertificate } from "./pki.ts";
+ *
  * const authority = await createAuthority({ commonName: "peers", days: 3650 });
  * const leaf = await issueCertificate(authority, {
  *   commonName: "m1", days: 90, dnsNames: ["localhost"], uris: ["concord://7f3a/member/m1"],

@@ -80,9 +80,13 @@ interface Contents {
  *
  * @example
  * ```ts
- * const source = new TlsSource({ certificateFile, privateKeyFile, trustedCaFile }, { logger });
+ * import { createServer } from "node:https";
+ * import { TlsSource } from "./tls.ts";
+ *
+ * const files = { certificateFile: "tls.crt", privateKeyFile: "tls.key", trustedCaFile: "ca.crt" };
+ * const source = new TlsSource(files, { logger: console });
  * source.open();
- * const server = https.createServer({ ...source.material(), requestCert: true });
+ * const server = createServer({ ...source.material(), requestCert: true });
  * source.attach(server);
  * ```
  */
