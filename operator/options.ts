@@ -31,7 +31,7 @@ const DNS_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 
 /** Reads flags, and for those not given the environment variable named in the help. */
 export function parseFlags(argv: readonly string[], env: NodeJS.ProcessEnv): ParsedFlags {
-  const command = buildCommand();
+  const command = operatorCommand();
   try {
     applyEnvironment(command, env);
     command.parse(argv, { from: "user" });
@@ -42,7 +42,8 @@ export function parseFlags(argv: readonly string[], env: NodeJS.ProcessEnv): Par
   return { type: "run", flags: command.opts<OperatorFlags>() };
 }
 
-function buildCommand(): Command {
+/** The flags with their defaults and help; nothing is parsed yet. */
+export function operatorCommand(): Command {
   return new Command("concord operator")
     .description("Runs ConcordClusters on Kubernetes.")
     .exitOverride()
@@ -89,7 +90,8 @@ function buildCommand(): Command {
 
 const ENVIRONMENT_PREFIX = "CONCORD_OPERATOR_";
 
-function environmentName(flag: string): string {
+/** `log-level` -> `CONCORD_OPERATOR_LOG_LEVEL`. */
+export function environmentName(flag: string): string {
   return ENVIRONMENT_PREFIX + flag.replaceAll("-", "_").toUpperCase();
 }
 
