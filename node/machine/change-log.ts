@@ -3,7 +3,10 @@ import { type VersionTable } from "./versions.ts";
 
 /**
  * Every change in the order it happened, as slots of the version table. Positions count from 0 for ever; the log holds
- * [start, end). What lies before `live` is compacted and waits for the sweep, which gives it back.
+ * [start, end). As in etcd, the changes of the compacted revision itself can still be read: what lies before `live` is
+ * older and waits for the sweep, which gives it back.
+ *
+ * Invariant: start <= live <= compacted <= end and start <= swept <= compacted.
  */
 export class ChangeLog {
   readonly #versions: VersionTable;
@@ -12,19 +15,27 @@ export class ChangeLog {
   #base = 0;
   #start = 0;
   #live = 0;
+  #compacted = 0;
+  #swept = 0;
   #end = 0;
 
   constructor(versions: VersionTable) {
     this.#versions = versions;
   }
 
-  get start(): number {
-    return this.#start;
-  }
-
-  /** Position of the first change that is not compacted. */
+  /** Position of the first change at or after the compacted revision. */
   get live(): number {
     return this.#live;
+  }
+
+  /** Position of the next change that the sweep has to look at. */
+  get swept(): number {
+    return this.#swept;
+  }
+
+  /** Position of the first change after the compacted revision: the sweep ends here. */
+  get compacted(): number {
+    return this.#compacted;
   }
 
   get end(): number {
@@ -55,19 +66,25 @@ export class ChangeLog {
     return low;
   }
 
-  /** Changes at or before `revision` are compacted from now on. */
+  /** Changes before `revision` are gone from now on, and the sweep begins anew: those of the last one go with them. */
   compact(revision: number): void {
-    this.#live = this.firstAt(revision + 1);
+    this.#live = this.firstAt(revision);
+    this.#compacted = this.firstAt(revision + 1);
+    this.#swept = this.#start;
   }
 
-  /** Takes the oldest compacted change out. */
-  shift(): void {
-    invariant(this.#start < this.#live, "Only compacted changes leave the change log");
+  /** Takes the sweep one change further. @returns whether the change left the log. */
+  sweep(): boolean {
+    invariant(this.#swept < this.#compacted, "Only compacted changes are swept");
+    const leaves = this.#swept < this.#live;
+    this.#swept += 1;
+    if (!leaves) return false;
     this.#start += 1;
     if (this.#start - this.#base === CHUNK_SLOTS) {
       this.#chunks.shift();
       this.#base += CHUNK_SLOTS;
     }
+    return true;
   }
 }
 

@@ -25,7 +25,7 @@ describe("order of changes", () => {
     for (let sub = 0; sub < 66_000; sub += 1) changes.push([70_101, sub]);
     const shuffled = changes.map((_, i) => changes[(i * 7919) % changes.length]!);
     const { versions, slots } = table(shuffled);
-    const order = sortChanges(versions, slots, { compactRevision: 10, revision: 70_101 });
+    const order = sortChanges(versions, slots, { compactRevision: 11, revision: 70_101 });
     expect(Array.from(order, (slot) => [versions.modRevision(slot), versions.sub(slot)])).toEqual(changes);
   });
 

@@ -6,13 +6,14 @@ const DIGIT_BITS = 16;
 const DIGITS = 1 << DIGIT_BITS;
 
 /**
- * Orders the changes after `compactRevision` by revision and place in it, and checks that none is missing: every
+ * Orders the changes from `compactRevision` on by revision and place in it, and checks that none is missing: every
  * revision has at least one change, and their places count from 0.
  *
  * A radix sort: a million changes take some 50 ms, a comparison sort ten times as long.
  */
 export function sortChanges(versions: VersionTable, slots: readonly number[], bounds: RevisionBounds): Uint32Array {
-  const base = Math.max(bounds.compactRevision, 1);
+  // The last revision without changes here: what is at the compacted revision itself is kept.
+  const base = Math.max(bounds.compactRevision - 1, 1);
   let order = Uint32Array.from(slots);
   let subMax = 0;
   for (const slot of slots) subMax = Math.max(subMax, versions.sub(slot));

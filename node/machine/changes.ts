@@ -5,7 +5,7 @@ import { type Store } from "./store.ts";
 
 export interface Changes {
   readonly events: readonly ChangeEvent[];
-  /** The rows before the events, when they were asked for; undefined where there was none. */
+  /** The rows before the events, when they were asked for; undefined where there was none, or where it is compacted. */
   readonly previousRows: readonly (KeyValue | undefined)[];
   /** Revision to go on with. */
   readonly next: number;
@@ -19,7 +19,7 @@ export function readChanges(
   to: number,
   options: { readonly previous: boolean; readonly units: number },
 ): Changes {
-  invariant(from > store.compactRevision, "Changes were asked for that are compacted");
+  invariant(from >= store.compactRevision, "Changes were asked for that are compacted");
   const { changes, versions } = store;
   const last = Math.min(to, store.revision);
   const events: ChangeEvent[] = [];
@@ -61,8 +61,12 @@ function eventOf(store: Store, version: number): ChangeEvent {
   return { type: "delete", row, sub };
 }
 
-/** The version before a change is there as long as the change is: compaction keeps the newest one at its revision. */
+/**
+ * The row before a change. Compaction keeps what each key was at its revision, so the row is there for every later
+ * change; for the changes at that revision it is compacted, whether or not the sweep has taken it.
+ */
 function rowBefore(store: Store, version: number): KeyValue | undefined {
+  if (store.versions.modRevision(version) <= store.compactRevision) return undefined;
   const before = store.versions.previous(version);
   return before === 0 || store.versions.isTombstone(before) ? undefined : store.row(before);
 }

@@ -36,7 +36,7 @@ export class FrozenStore implements FrozenState {
     this.meta = encodeMeta(meta);
     this.#cleanEpoch = cleanEpoch;
     this.#cursor = new LeafCursor(store.committed.root, store.keys);
-    this.#pin = store.pin(meta.compactRevision);
+    this.#pin = store.pinHistory();
     this.epoch = this.#pin.epoch;
     this.removedPages = store.tree.removedPages.filter(({ epoch }) => epoch <= this.epoch).map(({ page }) => page);
   }

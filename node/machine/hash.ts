@@ -22,7 +22,7 @@ export class SlicedHash implements HashTask {
   constructor(store: Store) {
     const bounds = { revision: store.revision, compactRevision: store.compactRevision };
     const cursor = new LeafCursor(store.committed.root, store.keys);
-    this.#pin = store.pin(store.compactRevision);
+    this.#pin = store.pinHistory();
     this.#work = hashLeaves(store, cursor, bounds, this.#budget);
   }
 

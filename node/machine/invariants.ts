@@ -67,7 +67,7 @@ function checkKey({ keys, versions, revision }: Store, slot: number): { versions
 }
 
 function checkChanges({ changes, versions, revision, compactRevision }: Store): void {
-  let last = Math.max(compactRevision, 1);
+  let last = Math.max(compactRevision - 1, 1);
   let sub = 0;
   for (let position = changes.live; position < changes.end; position += 1) {
     const version = changes.at(position);

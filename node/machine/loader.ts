@@ -57,7 +57,7 @@ export class StoreLoader {
     return { store, meta };
   }
 
-  /** Drops what is compacted, collects the changes that are not, and sums the leaf up. */
+  /** Drops what is compacted, collects the changes since the compacted revision, and sums the leaf up. */
   #settle(leaf: Leaf, meta: Meta, changed: number[]): void {
     const { keys, versions } = this.#store;
     const kept: number[] = [];
@@ -74,9 +74,10 @@ export class StoreLoader {
         newer = version;
         version = versions.previous(version);
       }
+      if (version !== 0 && versions.modRevision(version) === meta.compactRevision) changed.push(version);
       if (version === 0 && (versions.isTombstone(newer) || versions.version(newer) !== 1))
         throw new CorruptPageError(`Page ${leaf.page} lacks what was before revision ${versions.modRevision(newer)}`);
-      if (this.#store.dropCompacted(slot, newer, version)) kept.push(slot);
+      if (this.#store.dropCompacted(slot, newer, version, meta.compactRevision)) kept.push(slot);
     }
     leaf.keys.length = 0;
     leaf.keys.push(...kept);

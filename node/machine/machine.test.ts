@@ -127,7 +127,7 @@ describe("compaction", () => {
     expect(at.read(range("a", "", { revision: 2 }))).toBe("compacted");
   });
 
-  it("frees what nobody can reach, and tombstones with it", () => {
+  it("frees what nobody can reach, and tombstones with the compaction after theirs", () => {
     const at = new Fixture();
     for (let i = 0; i < 10; i += 1) at.apply(put("a", `${i}`));
     at.apply(put("b", "1"));
@@ -135,12 +135,18 @@ describe("compaction", () => {
     at.apply({ type: "compact", revision: at.machine.revision });
     expect(at.machine.sweep(1)).toBe(false);
     at.sweepAll();
-    expect(at.machine.stats()).toMatchObject({ keys: 1, versions: 1 });
+    expect(at.machine.stats()).toMatchObject({ keys: 1, versions: 2 });
     at.machine.checkInvariants();
     at.apply(remove("a"));
     at.apply({ type: "compact", revision: at.machine.revision });
     at.sweepAll();
-    expect(at.machine.stats()).toMatchObject({ keys: 0, versions: 0, bytes: 0, liveBytes: 0 });
+    expect(at.machine.stats()).toMatchObject({ keys: 0, versions: 1, liveBytes: 0 });
+    at.machine.checkInvariants();
+    at.apply(put("c", "1"));
+    at.apply({ type: "compact", revision: at.machine.revision });
+    at.sweepAll();
+    expect(at.machine.stats()).toMatchObject({ keys: 1, versions: 1 });
+    expect(at.machine.stats().bytes).toBe(at.machine.stats().liveBytes);
     at.machine.checkInvariants();
   });
 
@@ -157,7 +163,29 @@ describe("compaction", () => {
     for (let i = 0; i < 20; i += 1) at.apply(put(`x${i}`, "new"));
     expect(plain(scan.advance(1000))).toMatchObject({ revision: then, reply: { count: 20 } });
     at.sweepAll();
+    expect(at.machine.stats()).toMatchObject({ keys: 20, versions: 40 });
+    at.machine.checkInvariants();
+    at.apply({ type: "compact", revision: at.machine.revision });
+    at.sweepAll();
     expect(at.machine.stats()).toMatchObject({ keys: 20, versions: 20 });
+    at.machine.checkInvariants();
+  });
+
+  it("frees what was before the compacted revision at once, and takes up a sweep that was not finished", () => {
+    const at = new Fixture();
+    for (let i = 0; i < 50; i += 1) at.apply(put(`k${i}`, "1"));
+    at.apply(remove("k", "l"));
+    at.apply({ type: "compact", revision: at.machine.revision });
+    at.sweepAll();
+    expect(at.machine.stats()).toMatchObject({ keys: 0, versions: 50 });
+    at.apply(put("a", "1"));
+    at.apply(put("a", "2"));
+    at.apply({ type: "compact", revision: at.machine.revision - 1 });
+    expect(at.machine.sweep(20)).toBe(false);
+    at.apply({ type: "compact", revision: at.machine.revision });
+    at.machine.checkInvariants();
+    at.sweepAll();
+    expect(at.machine.stats()).toMatchObject({ keys: 1, versions: 1 });
     at.machine.checkInvariants();
   });
 });
@@ -185,16 +213,51 @@ describe("changes", () => {
     expect(second.next).toBe(5);
   });
 
-  it("are not given when they are compacted", () => {
+  const changesFrom = (machine: Machine, from: number): unknown => {
+    const { events, previousRows } = machine.changes(ALL, from, machine.revision, { previous: true, units: 9 });
+    return plain(events.map(({ type, row }, i) => [row.modRevision, type, row.key, previousRows[i]?.value]));
+  };
+
+  it("of the compacted revision are given, without the rows before them; older ones are not", () => {
+    const at = new Fixture();
+    for (const command of [put("a", "1"), put("b", "1"), put("c", "1")]) at.apply(command);
+    at.apply(txn([], [put("a", "2"), remove("b"), put("d", "1")]));
+    at.apply(txn([], [put("a", "3"), put("b", "2"), remove("c")]));
+    at.apply({ type: "compact", revision: 5 });
+    const expected = [
+      [5, "put", "a", undefined],
+      [5, "delete", "b", undefined],
+      [5, "put", "d", undefined],
+      [6, "put", "a", "2"],
+      [6, "put", "b", undefined],
+      [6, "delete", "c", "1"],
+    ];
+    expect(changesFrom(at.machine, 5)).toEqual(expected);
+    at.sweepAll();
+    at.machine.checkInvariants();
+    expect(changesFrom(at.machine, 5)).toEqual(expected);
+    expect(changesFrom(at.machine, 6)).toEqual(expected.slice(3));
+    expect(() => at.machine.changes(ALL, 4, 6, { previous: false, units: 9 })).toThrow(
+      "Changes were asked for that are compacted",
+    );
+    at.apply({ type: "compact", revision: 6 });
+    at.sweepAll();
+    at.machine.checkInvariants();
+    expect(changesFrom(at.machine, 6)).toEqual(expected.slice(3).map((change) => change.with(3, undefined)));
+    expect(() => at.machine.changes(ALL, 5, 6, { previous: false, units: 9 })).toThrow("compacted");
+  });
+
+  it("begin with revision 2: asked from 0 or 1, or after a compaction of the empty store, nothing is missing", () => {
     const at = new Fixture();
     at.apply(put("a", "1"));
-    at.apply(put("a", "2"));
-    at.apply({ type: "compact", revision: 2 });
-    expect(() => at.machine.changes(ALL, 2, 3, { previous: false, units: 9 })).toThrow(
-      "Changes were asked for that are",
-    );
-    const { events, previousRows } = at.machine.changes(ALL, 3, 3, { previous: true, units: 9 });
-    expect(plain([events, previousRows])).toMatchObject([[{ row: { value: "2" } }], [{ value: "1" }]]);
+    for (const from of [0, 1, 2]) expect(changesFrom(at.machine, from)).toEqual([[2, "put", "a", undefined]]);
+    at.apply({ type: "compact", revision: 1 });
+    for (const from of [1, 2]) expect(changesFrom(at.machine, from)).toEqual([[2, "put", "a", undefined]]);
+    expect(at.machine.changes(ALL, 9, 12, { previous: true, units: 9 })).toEqual({
+      events: [],
+      previousRows: [],
+      next: 9,
+    });
   });
 });
 

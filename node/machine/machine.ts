@@ -216,7 +216,8 @@ export class Machine {
 
   /**
    * Changes with a mod revision in [from, to] that touch `range`, in order; at most `units` changes are looked at, but
-   * all changes of one revision come together. `next`: where to go on; to + 1 when done. `from` must be > compactRevision.
+   * all changes of one revision come together. `next`: where to go on; to + 1 when done. `from` must be at least
+   * compactRevision: the changes of that revision are there, the rows before them are not.
    */
   changes(
     range: KeyRange,

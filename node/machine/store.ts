@@ -27,7 +27,7 @@ export const PAGE_VERSION_BYTES = 33;
 export const PAGE_KEY_BYTES = 8;
 
 /**
- * All versions of all keys since the last compaction. One writer at a time: `begin`, any number of `put` and `remove`,
+ * All versions of all keys since the last compaction, its own revision included. One writer at a time: `begin`, any number of `put` and `remove`,
  * `commit`. Until the commit, `committed` gives the state before. Versions carry their revision, so a put of an existing
  * key changes no tree node: readers skip versions that are newer than what they look at.
  *
@@ -229,6 +229,11 @@ export class Store {
     return pin;
   }
 
+  /** Keeps the committed root and everything that compaction has left until now, the changes at its revision too. */
+  pinHistory(): Pin {
+    return this.pin(this.#compactRevision - 1);
+  }
+
   compact(revision: number): void {
     invariant(revision > this.#compactRevision && revision <= this.revision, "Revision cannot be compacted");
     this.#compactRevision = revision;
@@ -237,22 +242,23 @@ export class Store {
 
   /**
    * Frees versions that compaction made unreachable, at most `units` changes further. Every compacted change says which
-   * versions died by it: the ones before it, and itself when it is a tombstone. What a pin may read stays.
+   * versions died by it: the ones before it, and itself when it is a tombstone. A tombstone at the compacted revision
+   * stays until the next compaction, for watches that begin there. What a pin may read stays.
    *
    * @returns whether nothing is left to do. False also while a pin is in the way.
    */
   sweep(units: number): boolean {
     if (this.#writerEpoch !== 0) return false;
-    const upTo = Math.min(this.#compactRevision, this.pins.oldestRevision);
-    for (let left = units; left > 0 && this.changes.start < this.changes.live; left -= 1) {
-      const version = this.changes.at(this.changes.start);
-      if (this.versions.modRevision(version) > upTo) break;
-      this.changes.shift();
-      this.#sweepVersion(version);
+    const { changes, versions } = this;
+    const upTo = this.pins.oldestRevision;
+    for (let left = units; left > 0 && changes.swept < changes.compacted; left -= 1) {
+      const version = changes.at(changes.swept);
+      if (versions.modRevision(version) > upTo) break;
+      this.#sweepVersion(version, changes.sweep());
     }
     this.#setCommitted({ ...this.#committed, root: this.tree.root });
     this.#freeDeadKeys(units);
-    return this.changes.start === this.changes.live && this.#deadKeys.length === 0;
+    return changes.swept === changes.compacted && this.#deadKeys.length === 0;
   }
 
   /** After the tables were filled from a checkpoint. */
@@ -268,11 +274,11 @@ export class Store {
    *
    * @returns whether something of the key is left; else its slot is free.
    */
-  dropCompacted(slot: number, newer: number, version: number): boolean {
+  dropCompacted(slot: number, newer: number, version: number, compactRevision: number): boolean {
     if (version === 0) return true;
     let freed = this.#freeFrom(this.versions.previous(version));
     this.versions.setPrevious(version, 0);
-    if (this.versions.isTombstone(version)) {
+    if (this.versions.isTombstone(version) && this.versions.modRevision(version) < compactRevision) {
       freed += this.#freeFrom(version);
       if (newer === 0) {
         this.keys.free(slot);
@@ -310,11 +316,12 @@ export class Store {
     this.#committedLiveBytes = this.#liveBytes;
   }
 
-  #sweepVersion(version: number): void {
+  /** `leaves`: nobody can ask for the change itself any more. */
+  #sweepVersion(version: number, leaves: boolean): void {
     const slot = this.versions.key(version);
     let freed = this.#freeFrom(this.versions.previous(version));
     this.versions.setPrevious(version, 0);
-    const gone = this.versions.isTombstone(version) && this.keys.head(slot) === version;
+    const gone = leaves && this.versions.isTombstone(version) && this.keys.head(slot) === version;
     if (gone) {
       freed += this.#freeFrom(version);
       this.keys.setHead(slot, 0);

@@ -99,6 +99,28 @@ describe("a watch", () => {
     expect(seen(watch({ startRevision: 4 }))).toEqual([]);
   });
 
+  test("from the compacted revision is served, puts and deletes alike", () => {
+    put("a", "1");
+    put("a", "2");
+    const overtaken = watch({ startRevision: 3 });
+    apply({ type: "compact", revision: 3 });
+    expect(seen(overtaken)).toEqual(["3 put a"]);
+    apply({ type: "delete", key: bytes("a"), rangeEnd: new Uint8Array(), previous: false });
+    apply({ type: "compact", revision: 4 });
+    while (!machine.sweep(1000));
+    put("b", "1");
+    expect(seen(watch({ startRevision: 4 }))).toEqual(["4 delete a", "5 put b"]);
+    expect(seen(watch({ startRevision: 3 }))).toEqual(["ended compacted 4"]);
+  });
+
+  test("from revision 1 sees everything, from 0 only what comes", () => {
+    put("a", "1");
+    const [all, next] = [watch({ startRevision: 1 }), watch({ startRevision: 0 })];
+    put("b", "1");
+    expect(seen(all)).toEqual(["2 put a", "3 put b"]);
+    expect(seen(next)).toEqual(["3 put b"]);
+  });
+
   test("ends with the member", () => {
     const cursor = watch();
     expect(seen(cursor)).toEqual([]);

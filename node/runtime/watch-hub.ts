@@ -59,7 +59,7 @@ export class WatchCursor {
       this.#hub.wait(this);
       return { type: "idle" };
     }
-    if (this.#next <= machine.compactRevision) {
+    if (this.#next < machine.compactRevision) {
       return this.close("compacted", machine.compactRevision);
     }
     const found = machine.changes(this.request, this.#next, machine.revision, {

@@ -81,6 +81,9 @@ describe("a store in memory", () => {
     await store.put("k", "1");
     const { revision } = await store.put("k", "2");
     await store.compact(revision);
+    await expect(store.watch({ key: "k" }, { fromRevision: revision }).next()).resolves.toMatchObject({
+      value: { type: "put", revision },
+    });
     await expect(store.watch({ key: "k" }, { fromRevision: 2 }).next()).rejects.toMatchObject({
       code: "CONCORD_COMPACTED",
       details: { compactRevision: revision },
@@ -111,6 +114,31 @@ test("a store on disk finds its data again, and has its directory alone", async 
   }
   const again = await start({ dataDir });
   expect(again.get("a")?.text()).toBe("1");
+});
+
+test("a store on disk answers a watch from the compacted revision as before its restart", async () => {
+  const dataDir = temporaryDirectory();
+  const take = async (store: Concord, fromRevision: number): Promise<string[]> => {
+    const seen: string[] = [];
+    for await (const { type, key, revision, previous } of store.watch({ prefix: "" }, { fromRevision, previous: true }))
+      if (seen.push(`${revision} ${type} ${key} ${previous?.text() ?? "-"}`) === 3) break;
+    return seen;
+  };
+  const expected = ["4 delete a -", "4 delete b -", "5 put c -"];
+  {
+    await using store = await Concord.open({ dataDir });
+    await store.put("a", "1");
+    await store.put("b", "1");
+    await store.delete({ prefix: "" });
+    await store.put("c", "1");
+    await store.compact(4);
+    expect(await take(store, 4)).toEqual(expected);
+  }
+  const again = await start({ dataDir });
+  expect(await take(again, 4)).toEqual(expected);
+  await expect(again.watch({ prefix: "" }, { fromRevision: 3 }).next()).rejects.toMatchObject({
+    code: "CONCORD_COMPACTED",
+  });
 });
 
 test("three programs form one store", async () => {

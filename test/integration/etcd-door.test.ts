@@ -262,6 +262,22 @@ describe("Watch", () => {
     stream.cancel();
   });
 
+  test("a watch from the compacted revision is served, without what was before it", async () => {
+    for (const value of ["1", "2"]) await put("k", value);
+    await etcd.call("KV", "DeleteRange", { key: bytes("k") });
+    await put("k", "3");
+    await etcd.call("KV", "Compact", { revision: 4 });
+    const stream = etcd.watch();
+    stream.send({ create_request: { key: bytes("k"), start_revision: 4, prev_kv: true } });
+    expect(await stream.next()).toMatchObject({ watch_id: "0", created: true, canceled: false });
+    const { events } = await stream.next();
+    expect(events.map((event) => [event.type, event.kv.mod_revision, event.prev_kv])).toEqual([
+      ["DELETE", "4", null],
+      ["PUT", "5", null],
+    ]);
+    stream.cancel();
+  });
+
   test("a watch from the future gets nothing earlier, and holds the stream's progress back until then", async () => {
     const stream = etcd.watch();
     stream.send({ create_request: { key: bytes("k"), start_revision: 4 } });

@@ -207,7 +207,7 @@ class Pair {
       });
     }
     expect(machine.stats().keys).toBe(this.model.states[this.model.revision]!.size);
-    const from = machine.compactRevision + 1;
+    const from = Math.max(1, machine.compactRevision);
     const changes = machine.changes(ALL, from, machine.revision, { previous: true, units: 1e9 });
     const expected = this.model.changesOf(ALL, from, machine.revision);
     expect(plain(changes.events)).toEqual(expected.map(({ event }) => event));
@@ -231,16 +231,20 @@ class Pair {
   }
 
   #changes({ from, range, units: slice }: Extract<Step, { do: "changes" }>): void {
-    const first = Math.max(this.machine.compactRevision + 1, this.#revision(from));
+    const first = Math.max(1, this.machine.compactRevision, this.#revision(from));
     const last = this.machine.revision;
     const events: unknown[] = [];
+    const previousRows: unknown[] = [];
     for (let next = first; next <= last;) {
-      const batch = this.machine.changes(range, next, last, { previous: false, units: slice });
+      const batch = this.machine.changes(range, next, last, { previous: true, units: slice });
       expect(batch.next).toBeGreaterThan(next);
       events.push(...batch.events);
+      previousRows.push(...batch.previousRows);
       next = batch.next;
     }
-    expect(plain(events)).toEqual(this.model.changesOf(range, first, last).map(({ event }) => event));
+    const expected = this.model.changesOf(range, first, last);
+    expect(plain(events)).toEqual(expected.map(({ event }) => event));
+    expect(plain(previousRows)).toEqual(expected.map(({ previous }) => previous));
   }
 
   /** Writes the frozen state into the checkpoint, as one batch or not at all. */

@@ -56,12 +56,14 @@ export class NaiveMachine {
     return [...state.values()].filter(({ key }) => inRange(range, key)).sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
+  /** Changes from the compacted revision on; what was before that revision is compacted. */
   changesOf(range: KeyRange, from: number, to: number): { event: Change; previous: Row | undefined }[] {
     const found: { event: Change; previous: Row | undefined }[] = [];
-    for (let revision = from; revision <= Math.min(to, this.revision); revision += 1)
+    for (let revision = from; revision <= Math.min(to, this.revision); revision += 1) {
+      const before = revision > this.compactRevision ? this.states[revision - 1]! : new Map<string, Row>();
       for (const event of this.changes[revision]!)
-        if (inRange(range, event.row.key))
-          found.push({ event, previous: this.states[revision - 1]!.get(event.row.key) });
+        if (inRange(range, event.row.key)) found.push({ event, previous: before.get(event.row.key) });
+    }
     return found;
   }
 
