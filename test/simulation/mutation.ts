@@ -23,7 +23,7 @@ export async function hunt(mutant: Mutant, first: number, count: number): Promis
     for (const path of COPIED) cpSync(join(ROOT, path), join(directory, path), { recursive: true });
     symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
     applyMutant(directory, mutant);
-    const output = await simulate(directory, first, count, mutant.settings ?? {});
+    const output = await simulate(directory, first, count, mutant);
     const found = /^VIOLATION .*seed (\d+), (.*)$/m.exec(output);
     if (found === null && !/^\d+ seeds, 0 violations/m.test(output))
       throw new Error(`The simulator did not come to its end:\n${output}`);
@@ -44,9 +44,10 @@ function applyMutant(directory: string, { name, file, find, replace }: Mutant): 
   );
 }
 
-async function simulate(directory: string, first: number, count: number, settings: object): Promise<string> {
+async function simulate(directory: string, first: number, count: number, mutant: Mutant): Promise<string> {
   const options = ["--seeds", String(count), "--seed", String(first), "--workers", "1", "--first-violation"];
-  options.push("--settings", JSON.stringify(settings));
+  options.push("--settings", JSON.stringify(mutant.settings ?? {}));
+  if (mutant.scenario !== undefined) options.push("--scenario", mutant.scenario);
   const child = spawn(process.execPath, ["test/simulation/simulate.ts", ...options], {
     cwd: directory,
     timeout: SIMULATED_TIMEOUT_MS,

@@ -42,6 +42,13 @@ export interface Settings {
   readonly syncDelayMs: readonly [number, number];
 }
 
+/** Nothing happens by chance but delays: a scenario has the stage. */
+export const CALM: Partial<Settings> = {
+  durationMs: 10_000,
+  network: { delayMinMs: 0.5, delayMeanMs: 1, lossProbability: 0, replayProbability: 0, corruptProbability: 0 },
+  syncDelayMs: [0.05, 0.3],
+};
+
 export function drawSettings(random: Prng): Settings {
   const often = (mean: number, probability: number): number =>
     random.chance(probability) ? mean * (0.5 + random.float()) : Infinity;

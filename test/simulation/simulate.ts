@@ -3,8 +3,9 @@ import { availableParallelism } from "node:os";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { MUTANTS } from "./mutants.ts";
 import { hunt } from "./mutation.ts";
+import { SCENARIOS } from "./scenarios.ts";
 import { type Settings } from "./settings.ts";
-import { Simulation, SimulationFailure } from "./simulation.ts";
+import { type RunOptions, Simulation, SimulationFailure } from "./simulation.ts";
 
 /**
  * `npm run simulate -- --seeds 2000 [--seed 7] [--workers 2] [--verbose]`: runs seeds from `--seed` on, on all cores. A
@@ -29,9 +30,9 @@ interface Report {
 if (isMainThread) await main();
 else work(workerData as Job);
 
-function runOne(seed: string, verbose: boolean, settings: Partial<Settings> = {}): Report {
+function runOne(seed: string, options: RunOptions = {}): Report {
   try {
-    const result = new Simulation(seed, { verbose, settings }).run();
+    const result = new Simulation(seed, options).run();
     const { simulatedMs, acknowledged, crashes } = result;
     return { seed, simulatedMs, acknowledged, crashes, failure: undefined };
   } catch (error) {
@@ -43,7 +44,7 @@ function runOne(seed: string, verbose: boolean, settings: Partial<Settings> = {}
 }
 
 function work(job: Job): void {
-  for (let at = 0; at < job.count; at += 1) parentPort?.postMessage(runOne(String(job.first + at * job.step), false));
+  for (let at = 0; at < job.count; at += 1) parentPort?.postMessage(runOne(String(job.first + at * job.step)));
 }
 
 async function main(): Promise<void> {
@@ -57,6 +58,7 @@ async function main(): Promise<void> {
       mutants: { type: "boolean", default: false },
       mutant: { type: "string" },
       settings: { type: "string", default: "{}" },
+      scenario: { type: "string" },
     },
   });
   const [seeds, first, workers] = [Number(values.seeds), Number(values.seed), Number(values.workers)];
@@ -65,6 +67,10 @@ async function main(): Promise<void> {
     return;
   }
   const settings = JSON.parse(values.settings) as Partial<Settings>;
+  const scenario = SCENARIOS.find(({ name }) => name === values.scenario);
+  if (values.scenario !== undefined && scenario === undefined)
+    throw new Error(`No scenario "${values.scenario}": wanted one of ${SCENARIOS.map(({ name }) => name).join(", ")}`);
+  const options: RunOptions = { verbose: values.verbose, settings, scenario };
   const started = performance.now();
   const reports: Report[] = [];
   const take = (report: Report): void => {
@@ -72,9 +78,9 @@ async function main(): Promise<void> {
     if (report.failure !== undefined) describeFailure(report);
     if (reports.length % 100 === 0) process.stdout.write(`${summary(reports, started, workers)}\n`);
   };
-  if (seeds === 1 || workers === 1) {
+  if (seeds === 1 || workers === 1 || scenario !== undefined) {
     const ends = (): boolean => values["first-violation"] && reports.at(-1)?.failure !== undefined;
-    for (let at = 0; at < seeds && !ends(); at += 1) take(runOne(String(first + at), values.verbose, settings));
+    for (let at = 0; at < seeds && !ends(); at += 1) take(runOne(String(first + at), options));
   } else {
     await Promise.all(
       Array.from({ length: workers }, async (_, position) => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { readFileSync } from "node:fs";
+import { SCENARIOS } from "./scenarios.ts";
 import { Simulation } from "./simulation.ts";
 
 interface Regression {
@@ -10,6 +11,7 @@ interface Regression {
 
 const FIXED_SEEDS = 60;
 const FRESH_SEEDS = 10;
+const SCENARIO_SEEDS = 5;
 /** A run is far longer in simulated time; this bounds one that hangs. */
 const TIMEOUT_MS = 60_000;
 
@@ -35,6 +37,15 @@ test(
   `seeds 1 to ${FIXED_SEEDS}`,
   () => {
     for (let seed = 1; seed <= FIXED_SEEDS; seed += 1) run(String(seed));
+  },
+  TIMEOUT_MS,
+);
+
+test.each(SCENARIOS)(
+  "$name comes to its point, and nothing is wrong there",
+  (scenario) => {
+    for (let seed = 1; seed <= SCENARIO_SEEDS; seed += 1)
+      expect(new Simulation(String(seed), { scenario }).run().played).toBe(true);
   },
   TIMEOUT_MS,
 );

@@ -9,7 +9,8 @@ import { Client } from "./client.ts";
 import { Faults } from "./faults.ts";
 import { Invariants, InvariantViolation } from "./invariants.ts";
 import { addressOf, SimNode } from "./node.ts";
-import { drawSettings, type Settings } from "./settings.ts";
+import { CALM, drawSettings, type Settings } from "./settings.ts";
+import { type Scenario, Stage } from "./stage.ts";
 
 export interface RunResult {
   readonly seed: string;
@@ -21,8 +22,19 @@ export interface RunResult {
   readonly unknown: number;
   readonly crashes: number;
   readonly entries: number;
+  /** The scenario came to its point. */
+  readonly played: boolean;
   /** Equal for two runs in which the same happened at the same time. */
   readonly traceHash: string;
+}
+
+export interface RunOptions {
+  /** Prints what happens. */
+  readonly verbose?: boolean;
+  /** Instead of what the seed draws. */
+  readonly settings?: Partial<Settings>;
+  /** Instead of clients and faults by chance. */
+  readonly scenario?: Scenario | undefined;
 }
 
 /** What went wrong, with everything that is needed to see it again. */
@@ -71,15 +83,19 @@ export class Simulation {
   readonly #clients: readonly Client[];
   readonly #faults: Faults;
   readonly #verbose: boolean;
+  readonly #scenario: Scenario | undefined;
+  #played = false;
   #lastRevision = 1;
   #traceHash = 0x811c9dc5;
   #failure: Error | undefined;
 
-  constructor(seed: string, options: { readonly verbose?: boolean; readonly settings?: Partial<Settings> } = {}) {
+  constructor(seed: string, options: RunOptions = {}) {
     this.seed = seed;
     this.#verbose = options.verbose ?? false;
+    this.#scenario = options.scenario;
     this.random = new Prng(seed);
-    this.settings = { ...drawSettings(this.random.fork("settings")), ...options.settings };
+    const directed = this.#scenario === undefined ? {} : { ...CALM, ...this.#scenario.settings };
+    this.settings = { ...drawSettings(this.random.fork("settings")), ...directed, ...options.settings };
     this.network = new SimNetwork(this.clock, this.random.fork("network"), this.settings.network);
     this.nodes = this.#makeNodes();
     const founders = this.nodes.slice(0, this.settings.nodes);
@@ -103,13 +119,8 @@ export class Simulation {
         [...administrator.wanted].every((node) => node.member?.state === "running"),
       );
       network.faults = bad;
-      administrator.start();
-      for (const client of this.#clients) client.start();
-      this.#faults.start();
-      const end = this.clock.now + this.settings.durationMs;
-      this.#until("", Infinity, () => this.clock.now >= end);
-      this.#faults.stop();
-      for (const client of this.#clients) client.stop();
+      if (this.#scenario === undefined) this.#befall();
+      else this.#play(this.#scenario);
       this.#converge();
       this.history.check(this.#changes);
       this.history.checkSamples(SAMPLE_CALLS);
@@ -126,6 +137,7 @@ export class Simulation {
       unknown: this.history.count("unknown"),
       crashes: this.#faults.crashes,
       entries: this.#invariants.appliedCount,
+      played: this.#played,
       traceHash: this.#traceHash.toString(16),
     };
   }
@@ -136,6 +148,37 @@ export class Simulation {
     if (this.#verbose) process.stderr.write(`${text}\n`);
     this.#trace.push(text);
     if (this.#trace.length > TRACE_LINES) this.#trace.shift();
+  }
+
+  /** Clients at work, while faults happen. */
+  #befall(): void {
+    this.administrator.start();
+    for (const client of this.#clients) client.start();
+    this.#faults.start();
+    const end = this.clock.now + this.settings.durationMs;
+    this.#until("", Infinity, () => this.clock.now >= end);
+    this.#faults.stop();
+    for (const client of this.#clients) client.stop();
+  }
+
+  /** Nothing but the scenario, until it came to its point once. */
+  #play(scenario: Scenario): void {
+    const stage = new Stage(this.nodes, this.clock, this.network);
+    const end = this.clock.now + this.settings.durationMs;
+    while (!this.#played && this.clock.now < end) {
+      const script = scenario.play(stage);
+      let step = script.next();
+      while (step.done !== true) {
+        const { value } = step;
+        this.#until("", Infinity, value, 0);
+        step = script.next();
+      }
+      this.#played = step.value;
+      this.note(`-- ${scenario.name}: ${step.value ? "played" : "not to its end"} --`);
+      this.network.heal();
+      for (const node of this.administrator.wanted) node.start();
+    }
+    this.administrator.start();
   }
 
   /** All faults end; every node starts; a write succeeds and all members come to hold the same. */
@@ -175,13 +218,14 @@ export class Simulation {
     return true;
   }
 
-  #until(what: string, withinMs: number, condition: () => boolean): void {
+  /** Looks every `lookMs`; 0: after every event. */
+  #until(what: string, withinMs: number, condition: () => boolean, lookMs = 1): void {
     const deadline = this.clock.now + withinMs;
     let nextLook = 0;
     for (;;) {
       if (this.clock.now >= nextLook) {
         if (condition()) return;
-        nextLook = this.clock.now + 1;
+        nextLook = this.clock.now + lookMs;
       }
       if (this.clock.now > deadline)
         throw new InvariantViolation(`Liveness: not within ${withinMs} ms: ${what} (${this.#describe()})`);
