@@ -48,7 +48,10 @@ export type OpenedLog =
 
 /** One group of the log: it is durable whole or not at all. */
 export interface LogGroup {
-  /** A waiting member learns its cluster id, once. Group id and member id never change. */
+  /**
+   * A new cluster id or member name: a member that waits learns its cluster id when it founds or is adopted. Group id and
+   * member id never change, and a cluster id that is known never does.
+   */
   readonly identity?: LogIdentity | undefined;
   readonly hardState?: HardState | undefined;
   /** Contiguous. When the first index is not behind the log's end, the log is cut there. */
@@ -66,11 +69,6 @@ export interface LogStore {
    * takes nothing more, the node ends. A group that would leave a gap is a bug of the caller and throws InvariantError.
    */
   append(group: LogGroup, done: (error: Error | undefined) => void): void;
-  /**
-   * Makes a new cluster id or member name durable: a member that waits learns its cluster id when it is adopted. Group id
-   * and member id never change, and a cluster id that is known never does.
-   */
-  identify(identity: LogIdentity, done: (error: Error | undefined) => void): void;
   /** Entries up to `index` are in a checkpoint that was read back: their segments may be recycled. */
   release(index: Index): void;
   stats(): LogStats;

@@ -23,7 +23,7 @@ export function append(store: LogStore, group: LogGroup): Promise<void> {
   return completion((done) => store.append(group, done));
 }
 
-export function completion(start: (done: (error: Error | undefined) => void) => void): Promise<void> {
+function completion(start: (done: (error: Error | undefined) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     start((error) => {
       if (error === undefined) resolve();
@@ -117,11 +117,11 @@ export function describeLogStore(implementation: LogStoreCase): void {
 
     it("learns its cluster id once", async () => {
       const adopted = { ...IDENTITY, clusterId: "00000000000000c1" };
-      await completion((done) => store.identify(adopted, done));
-      await completion((done) => store.identify(adopted, done));
+      await append(store, { identity: adopted });
+      await append(store, { identity: adopted, hardState: { term: 1, vote: "", commit: 0 } });
       const changes = [{ clusterId: "00000000000000c2" }, { memberId: "00000000000000ff" }, { groupId: 1 }];
       for (const change of changes)
-        expect(() => store.identify({ ...adopted, ...change }, () => undefined)).toThrow(InvariantError);
+        expect(() => store.append({ identity: { ...adopted, ...change } }, () => undefined)).toThrow(InvariantError);
       await close(store);
     });
 
@@ -142,8 +142,7 @@ export function describeLogStore(implementation: LogStoreCase): void {
         model.apply({ type: "append", group });
         await append(store, group);
       };
-      model.identity = { ...IDENTITY, clusterId: "00000000000000c1" };
-      await completion((done) => store.identify(model.identity, done));
+      await give({ identity: { ...IDENTITY, clusterId: "00000000000000c1" } });
       await give({ ...TERM_ONE, entries: [normal(1, 1), normal(2, 1, new Uint8Array(0))] });
       // Zeros, to the byte, to the sector, beyond it; and more than fits one group.
       for (const [at, length] of [447, 448, 512, 960, 1472, 5000].entries())

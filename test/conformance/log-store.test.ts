@@ -9,7 +9,7 @@ import { createLog, openLog } from "../../node/storage/wal/wal.ts";
 import { IDENTITY, LOG_DIRECTORY, SMALL_LOG } from "../support/log-history.ts";
 import { Prng } from "../support/prng.ts";
 import { ManualSchedule, SimDisk } from "../support/sim-disk.ts";
-import { append, close, completion, describeLogStore, normal } from "./log-store.suite.ts";
+import { append, close, describeLogStore, normal } from "./log-store.suite.ts";
 
 const later = (_delayMs: number, action: () => void): void => {
   setImmediate(action);
@@ -96,7 +96,7 @@ describe("write-ahead log", () => {
     disk.faults.syncFails = 0;
     const { steps } = disk;
     await expect(append(store, {})).rejects.toBe(results[0]);
-    await expect(completion((done) => store.identify(IDENTITY, done))).rejects.toBe(results[0]);
+    await expect(append(store, { identity: IDENTITY })).rejects.toBe(results[0]);
     await expect(close(store)).rejects.toBe(results[0]);
     expect(disk.steps).toBe(steps);
   });

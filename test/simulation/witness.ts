@@ -54,7 +54,6 @@ export function witnessed(
       });
       if (group.entries !== undefined && group.entries.length > 0) appended(group.entries);
     },
-    identify: (identity, done) => store.identify(identity, done),
     release: (index) => store.release(index),
     stats: () => store.stats(),
     close: (done) => store.close(done),

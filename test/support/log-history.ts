@@ -29,9 +29,7 @@ export const SMALL_LOG: WalOptions = {
 
 /** One thing a node asks of its log. */
 export type LogOperation =
-  | { readonly type: "append"; readonly group: LogGroup }
-  | { readonly type: "identify"; readonly identity: LogIdentity }
-  | { readonly type: "release"; readonly index: number };
+  { readonly type: "append"; readonly group: LogGroup } | { readonly type: "release"; readonly index: number };
 
 /** What a log holds, by a model that is nothing but arrays. */
 export class LogModel {
@@ -41,9 +39,9 @@ export class LogModel {
   entries: Entry[] = [];
 
   apply(operation: LogOperation): void {
-    if (operation.type === "identify") this.identity = operation.identity;
     if (operation.type !== "append") return;
-    const { hardState, checkpoint, resetLog, entries = [] } = operation.group;
+    const { identity, hardState, checkpoint, resetLog, entries = [] } = operation.group;
+    if (identity !== undefined) this.identity = identity;
     if (hardState !== undefined) this.hardState = hardState;
     if (checkpoint !== undefined) this.checkpoint = checkpoint;
     if (resetLog === true) this.entries = [];
@@ -86,7 +84,7 @@ export function drawOperation(prng: Prng, model: LogModel): LogOperation {
     return { type: "append", group: { hardState: { term: term + 1, vote, commit: further } } };
   }
   if (model.identity.clusterId === "" && prng.chance(0.1))
-    return { type: "identify", identity: { ...IDENTITY, clusterId: "00000000000000c1" } };
+    return { type: "append", group: { identity: { ...IDENTITY, clusterId: "00000000000000c1" } } };
   if (compacted > 0 && prng.chance(0.1)) return { type: "release", index: compacted };
   if (prng.chance(0.1) && model.lastIndex > compacted)
     return { type: "append", group: { checkpoint: drawCheckpoint(prng.between(compacted, model.lastIndex), term) } };
@@ -148,8 +146,7 @@ export class LogHistory {
     const done = (error: Error | undefined): void => {
       if (error === undefined) this.acknowledged = Math.max(this.acknowledged, number);
     };
-    if (operation.type === "append") store.append(operation.group, done);
-    else store.identify(operation.identity, done);
+    store.append(operation.group, done);
   }
 
   /** Where the recovered log stands in the history, -1 when it never was like this. The latest place where it fits. */

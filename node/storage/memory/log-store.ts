@@ -1,6 +1,6 @@
 import { invariant } from "../../raft/assert.ts";
 import { type Index } from "../../raft/types.ts";
-import { identityFault, LogState } from "../log-state.ts";
+import { LogState } from "../log-state.ts";
 import { type LogGroup, type LogIdentity, type LogStats, type LogStore } from "../log-store.ts";
 
 type Done = (error: Error | undefined) => void;
@@ -27,14 +27,6 @@ export class MemoryLogStore implements LogStore {
     this.#state.check(group);
     this.#state.apply(group);
     this.#groups += 1;
-    this.#complete(done);
-  }
-
-  identify(identity: LogIdentity, done: Done): void {
-    invariant(!this.#closing, "Log is open");
-    const fault = identityFault(this.#state.identity, identity);
-    invariant(fault === undefined, () => fault ?? "");
-    this.#state.identity = identity;
     this.#complete(done);
   }
 

@@ -3,7 +3,7 @@ import { entryBytes } from "../../codec/entry.ts";
 import { invariant } from "../../raft/assert.ts";
 import { type Entry, type Index } from "../../raft/types.ts";
 import { type Disk } from "../disk.ts";
-import { identityFault, type LogState } from "../log-state.ts";
+import { type LogState } from "../log-state.ts";
 import { type LogGroup, type LogIdentity, type LogStats, type LogStore } from "../log-store.ts";
 import { encodeWatermark, GROUPS_OFFSET, MEMBER_NAME_BYTES_MAX, SECTOR_BYTES } from "./format.ts";
 import { encodeStartedSeal, groupBytesMax, type GroupEncoder, type GroupType, recordsBytesMax } from "./group.ts";
@@ -102,20 +102,6 @@ export class WriteAheadLog implements LogStore {
     const units = this.#units(group, done);
     this.#accepted.apply(group);
     this.#queue.push(...units);
-    this.#flush();
-  }
-
-  identify(identity: LogIdentity, done: Done): void {
-    invariant(!this.#closed && this.#closing === undefined, "Log is open");
-    if (this.#failure !== undefined) {
-      refuse(done, this.#failure);
-      return;
-    }
-    checkName(identity);
-    const fault = identityFault(this.#accepted.identity, identity);
-    invariant(fault === undefined, () => fault ?? "");
-    this.#accepted.identity = identity;
-    this.#queue.push(makeUnit([{ type: "identity", identity }], done));
     this.#flush();
   }
 
