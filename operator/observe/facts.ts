@@ -90,7 +90,11 @@ export function secretFacts(
   };
 }
 
-export function podFacts(pod: PodObject): PodFacts {
+/** What a kubelet that answers needs at most, beyond the grace period, to end a pod and to say so. */
+const POD_END_MS_MAX = 30_000;
+
+/** @param now Unix milliseconds */
+export function podFacts(pod: PodObject, now: number): PodFacts {
   const { metadata, status } = pod;
   const container = status?.containerStatuses?.find(({ name }) => name === CONTAINER_NAME);
   const scheduled = status?.conditions?.find(({ type }) => type === "PodScheduled");
@@ -99,6 +103,8 @@ export function podFacts(pod: PodObject): PodFacts {
     uid: metadata.uid ?? "",
     resourceVersion: metadata.resourceVersion ?? "",
     deleting: metadata.deletionTimestamp !== undefined,
+    // The API server sets the timestamp to the end of the grace period.
+    overdue: now > Date.parse(metadata.deletionTimestamp ?? "") + POD_END_MS_MAX,
     labels: metadata.labels ?? {},
     annotations: metadata.annotations ?? {},
     controllerUid: controllerOf(pod)?.uid,

@@ -80,6 +80,7 @@ export class Observer {
         return serial === undefined ? [] : [memberName(name, serial)];
       }),
     ]);
+    const now = Date.now();
     const [objects, secrets, reports] = await Promise.all([
       this.#objects(set, name, signal),
       this.#secrets(name, members, signal),
@@ -90,7 +91,7 @@ export class Observer {
       settings,
       objects,
       statefulSets,
-      pods: pods.map(podFacts),
+      pods: pods.map((pod) => podFacts(pod, now)),
       volumeClaims,
       secrets,
       reports,

@@ -20,6 +20,16 @@ export const presentMembers = (view: View): readonly MemberView[] =>
   view.members.filter((member) => !isRemoved(view, member));
 
 /**
+ * Members that were removed and whose pod still takes a place on a node, or may be made again. A new member waits for
+ * them: the scheduler would count the old pod, and put the new one beside another member although a node becomes free.
+ * A pod on a node that does not answer is not waited for: no pod is put on such a node, and it may never end.
+ */
+export const placeHolders = (view: View): readonly MemberView[] =>
+  view.members.filter(
+    (member) => isRemoved(view, member) && (member.statefulSet !== undefined || member.pod?.overdue === false),
+  );
+
+/**
  * Members beyond the wanted number that never joined, youngest first: they hold nothing, so they may simply go. None
  * while a founded cluster shows no leader, because then nobody knows who joined.
  */
@@ -88,7 +98,7 @@ function firstStep(members: readonly MemberView[], stepOf: (member: MemberView) 
 
 /**
  * Takes away what a member that is in no configuration left behind, one thing per pass: StatefulSet (with its pod), then
- * the volume if `deleteVolume`, then its certificates. Undefined when nothing is left.
+ * the volume if `deleteVolume`, then its certificates. Undefined when nothing is left, or nothing can be done.
  */
 function discardStep(
   view: View,
@@ -100,6 +110,8 @@ function discardStep(
     if (statefulSet.deleting) return wait(options.reason, `Waiting for StatefulSet ${member.name} to go`);
     return deleteObject(options, "apps/v1", "StatefulSet", statefulSet);
   }
+  // The rest of the cluster goes on without a pod that may never end; its volume stays until it has.
+  if (pod?.overdue === true) return undefined;
   if (pod !== undefined) return wait(options.reason, `Waiting for pod ${pod.name} to end`);
   if (options.deleteVolume && claim !== undefined) {
     if (claim.deleting) return wait(options.reason, `Waiting for volume claim ${claim.name} to go`);

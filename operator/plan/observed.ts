@@ -74,6 +74,8 @@ export interface PodFacts {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly deleting: boolean;
+  /** It is being deleted and should have ended a while ago: its node does not answer. It may never go by itself. */
+  readonly overdue: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly controllerUid: string | undefined;

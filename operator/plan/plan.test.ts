@@ -303,6 +303,57 @@ describe("replacement", () => {
     expect(result.status.nextMemberSerial).toBe(5);
   });
 
+  describe("of a member that has left the configuration", () => {
+    const recorded = runningCluster({ replicas: 3 }, [1, 2, 3]).cluster.status;
+    const rest = runningCluster({ replicas: 3 }, [1, 2]);
+    const lost = (change: Partial<Observed>): Observed => ({
+      ...withStatus(rest, recorded),
+      statefulSets: [...rest.statefulSets, statefulSet(3)],
+      pods: [...rest.pods, { ...pod(3, ""), ready: false }],
+      volumeClaims: [...rest.volumeClaims, claim(3)],
+      ...change,
+    });
+    const gone = (overdue: boolean): Partial<Observed> => ({
+      statefulSets: rest.statefulSets,
+      pods: [...rest.pods, { ...pod(3, ""), deleting: true, overdue }],
+    });
+    /** The plan of the pass after the one that wrote the state Removing. */
+    const planAgain = (observed: Observed): Plan => plan(withStatus(observed, plan(observed, NOW).status), NOW);
+    const made = (result: Plan): readonly string[] =>
+      result.actions.flatMap((action) =>
+        action.type === "apply" && action.object.kind === "StatefulSet" && action.uid === undefined
+          ? [action.object.metadata.name]
+          : [],
+      );
+
+    it("takes its pod away before it makes the new one, which may then have its node", () => {
+      const first = plan(lost({}), NOW);
+      expect(first.status.members?.[2]).toMatchObject({ name: "demo-m3", state: "Removing" });
+      expect([made(first), decisive(first)]).toEqual([[], undefined]);
+      const second = planAgain(lost({}));
+      expect(made(second)).toEqual([]);
+      expect(decisive(second)).toMatchObject({ type: "deleteObject", kind: "StatefulSet", name: "demo-m3" });
+      const third = planAgain(lost(gone(false)));
+      expect([made(third), decisive(third)]).toEqual([[], undefined]);
+      expect(condition(third.status, "Progressing")).toBe("True RemovingMember");
+      const fourth = planAgain(lost({ statefulSets: rest.statefulSets, pods: rest.pods }));
+      expect(made(fourth)).toEqual(["demo-m4"]);
+    });
+
+    it("does not wait for a pod on a node that is lost, and leaves its volume alone", () => {
+      const made4 = planAgain(lost(gone(true)));
+      expect([made(made4), decisive(made4)]).toEqual([["demo-m4"], undefined]);
+      const waiting = {
+        ...lost(gone(true)),
+        statefulSets: [...rest.statefulSets, statefulSet(4)],
+        pods: [...(gone(true).pods ?? []), pod(4, "")],
+        volumeClaims: [...rest.volumeClaims, claim(3), claim(4)],
+        reports: [...rest.reports, waitingReport(4)],
+      };
+      expect(decisive(planAgain(waiting))).toMatchObject({ type: "addLearner", memberName: "demo-m4" });
+    });
+  });
+
   it("leaves a crash that every member could have to the template", () => {
     const crashed = {
       silent: true,

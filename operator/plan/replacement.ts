@@ -7,8 +7,9 @@ import { isLeader, isVoter, type ConfirmedLeader, type MemberView, type View } f
 const EXIT_REPLACE_ME = 78;
 
 /**
- * Replaces members that can never take part again: the old id leaves the configuration here; `scale.ts` then sees one
- * member too few and makes a new one, with a new serial and a new volume. A lost member is never given its old name back.
+ * Replaces members that can never take part again: the old id leaves the configuration here; `discard.ts` takes the pod
+ * away, which frees its node; `scale.ts` then sees one member too few and makes a new one, with a new serial and a new
+ * volume. A lost member is never given its old name back.
  */
 export function replacementStep(view: View, leader: ConfirmedLeader): Step | undefined {
   const lost = view.members

@@ -1,16 +1,17 @@
 import { memberName, peerUrl } from "../resources/names.ts";
 import { mayAddLearner, mayPromote } from "./invariants.ts";
-import { presentMembers } from "./discard.ts";
+import { placeHolders, presentMembers } from "./discard.ts";
 import { removeStep } from "./membership.ts";
 import { act, wait, type Step } from "./step.ts";
 import { isHealthy, isLeader, isVoter, type ConfirmedLeader, type MemberView, type View } from "./view.ts";
 
 /**
  * Serials to make, so that as many members exist as are wanted. None while a founded cluster shows no leader: without its
- * configuration nobody can tell whether one is missing.
+ * configuration nobody can tell whether one is missing. None while a removed member still takes a place on a node.
  */
 export function missingSerials(view: View): readonly number[] {
   if (view.clusterId !== undefined && view.leader === undefined) return [];
+  if (placeHolders(view).length > 0) return [];
   const missing = view.wanted - presentMembers(view).length;
   return Array.from({ length: Math.max(0, missing) }, (_, index) => view.nextSerial + index);
 }

@@ -195,6 +195,7 @@ export class OperatorProcess {
         const live = world.objects.get(key);
         if (action.uid !== undefined && live?.uid !== action.uid) throw new WorldError("another object");
         if (live?.deleting === true) throw new WorldError("is being deleted");
+        if (live === undefined && this.#weather === FAIR) world.checkCreate(action.object.kind);
         const stored = world.apply(action.object);
         this.#lastApplied.set(key, { hash: action.hash, resourceVersion: String(stored.resourceVersion) });
         this.#expected.set(key, stored.resourceVersion);
@@ -274,6 +275,7 @@ function podFacts(pod: Pod): PodFacts {
     uid: pod.uid,
     resourceVersion: "1",
     deleting: pod.deleting,
+    overdue: false,
     labels: pod.labels,
     annotations: { [ANNOTATION.templateHash]: pod.templateHash },
     controllerUid: pod.statefulSetUid,

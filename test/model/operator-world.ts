@@ -414,6 +414,15 @@ export class World {
       throw new Error(`Restart of ${pod.name} costs quorum`);
   }
 
+  /** A member that the operator makes: the node of a member that was removed is free for it. */
+  checkCreate(kind: string): void {
+    if (kind !== "StatefulSet") return;
+    for (const { name, state } of this.status.members ?? []) {
+      if (state === "Removing" && (this.pods.has(podName(name)) || this.find("StatefulSet", name) !== undefined))
+        throw new Error(`A member is made while the pod of ${name}, which was removed, still takes its place`);
+    }
+  }
+
   /** A deletion that the operator decided; nobody else is held to these rules. */
   checkDelete(kind: string, name: string): void {
     if (kind !== "PersistentVolumeClaim") return;

@@ -121,6 +121,7 @@ export function pod(serial: number, templateHash: string): PodFacts {
     uid: `Pod-${name}`,
     resourceVersion: "1",
     deleting: false,
+    overdue: false,
     labels: { "concord.io/serving": "true" },
     annotations: { [ANNOTATION.templateHash]: templateHash },
     controllerUid: `StatefulSet-${memberName(CLUSTER, serial)}`,
