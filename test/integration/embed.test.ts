@@ -46,6 +46,9 @@ describe("a store in memory", () => {
     await store.put("flags/b", Uint8Array.of(0, 255));
     expect((await store.list({ prefix: "flags/" })).map(({ key }) => key)).toEqual(["flags/a", "flags/b"]);
     expect((await store.list({ from: "flags/b", to: "z" }, { limit: 1 }))[0]?.value).toEqual(Uint8Array.of(0, 255));
+    const prefix = Buffer.from("flags/");
+    expect(await store.list({ prefix })).toHaveLength(2);
+    expect(prefix.toString()).toBe("flags/");
     expect(await store.delete({ prefix: "flags/" })).toMatchObject({ deleted: 2 });
     expect(await store.list({ prefix: "" })).toEqual([]);
   });

@@ -1,7 +1,14 @@
 import { ConcordError } from "../../client/errors.ts";
-import { type Compare, type Operation, type RangeOperation, type Reply } from "../../machine/commands.ts";
+import {
+  type Compare,
+  type KeyRange,
+  type Operation,
+  type RangeOperation,
+  type Reply,
+} from "../../machine/commands.ts";
 import { type NodeApi, type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
 import { type Principal } from "../../service/principal.ts";
+import { prefixRange } from "../../service/prefix-range.ts";
 import { answerOf } from "../../service/refusals.ts";
 import { type Services } from "../../service/services.ts";
 import { Row } from "./row.ts";
@@ -43,7 +50,6 @@ export interface Transaction {
 /** The program that holds the store may do everything: it could read the disk too. */
 const OWNER: Principal = { kind: "admin", name: "embedding program" };
 const EMPTY = new Uint8Array(0);
-const ZERO = new Uint8Array([0]);
 const encoder = new TextEncoder();
 const bytes = (value: Bytes): Uint8Array => (typeof value === "string" ? encoder.encode(value) : value);
 
@@ -226,27 +232,14 @@ function rowsOf(reply: Reply): Row[] {
   return reply.type === "range" ? reply.rows.map((row) => new Row(row)) : [];
 }
 
-function one(key: Bytes): { key: Uint8Array; rangeEnd: Uint8Array } {
+function one(key: Bytes): KeyRange {
   return { key: bytes(key), rangeEnd: EMPTY };
 }
 
-function keyRange(selection: Selection): { key: Uint8Array; rangeEnd: Uint8Array } {
+function keyRange(selection: Selection): KeyRange {
   if ("key" in selection) return one(selection.key);
   if ("from" in selection) return { key: bytes(selection.from), rangeEnd: bytes(selection.to) };
-  const prefix = bytes(selection.prefix);
-  return prefix.length === 0 ? { key: ZERO, rangeEnd: ZERO } : { key: prefix, rangeEnd: prefixEnd(prefix) };
-}
-
-/** The first key behind all keys with this prefix; "to the end" for a prefix of 0xff bytes. */
-function prefixEnd(prefix: Uint8Array): Uint8Array {
-  for (let at = prefix.length - 1; at >= 0; at -= 1) {
-    const byte = prefix[at] ?? 0xff;
-    if (byte === 0xff) continue;
-    const end = prefix.slice(0, at + 1);
-    end[at] = byte + 1;
-    return end;
-  }
-  return ZERO;
+  return prefixRange(bytes(selection.prefix));
 }
 
 function rangeOperation(selection: Selection, options: ListOptions): RangeOperation {

@@ -8,6 +8,7 @@ import {
   type Reply,
 } from "../../machine/commands.ts";
 import { type ReadLevel } from "../../runtime/node-api.ts";
+import { prefixRange } from "../../service/prefix-range.ts";
 import { badRequest, percentDecode, printable, type Exchange } from "./exchange.ts";
 
 /** Of the native doors; etcd's clients may use longer ones. */
@@ -161,8 +162,8 @@ async function list(exchange: Exchange): Promise<void> {
     throw badRequest("cursor and revision exclude each other");
   const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, prefix);
   const operation = rangeOf({
-    key: cursor?.key ?? (prefix.length === 0 ? ZERO_BYTE : prefix),
-    rangeEnd: prefixEnd(prefix),
+    ...prefixRange(prefix),
+    ...(cursor === undefined ? {} : { key: cursor.key }),
     revision: cursor?.revision ?? wholeNumber("revision", query.revision, 0),
     limit,
     keysOnly,
@@ -215,17 +216,6 @@ function asText(name: "key" | "value", bytes: Uint8Array): Record<string, string
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const base64 = buffer.toString("base64");
   return isUtf8(buffer) ? { [name]: base64, [`${name}Text`]: buffer.toString("utf8") } : { [name]: base64 };
-}
-
-/** The first key that does not begin with the prefix; one zero byte: there is none. */
-export function prefixEnd(prefix: Uint8Array): Uint8Array {
-  let length = prefix.length;
-  while (length > 0 && prefix[length - 1] === 0xff) length -= 1;
-  if (length === 0) return ZERO_BYTE;
-  // A copy: the slice of a Buffer would share its bytes.
-  const end = Uint8Array.from(prefix.subarray(0, length));
-  end[length - 1] = (end[length - 1] ?? 0) + 1;
-  return end;
 }
 
 const CURSOR_VERSION = 1;
