@@ -41,6 +41,7 @@ export class FakeApiServer {
   breakAfterEffect: (request: SeenRequest) => boolean = () => false;
   readonly #server: http.Server;
   readonly #watchers = new Set<Watcher>();
+  #awaitingWatch: (() => void)[] = [];
   /** Objects per page at most, whatever the client asks for. */
   pageSizeMax = 500;
   #connections = 0;
@@ -70,8 +71,9 @@ export class FakeApiServer {
     return this.#connections;
   }
 
-  get watchers(): number {
-    return this.#watchers.size;
+  /** Resolves as soon as somebody watches. */
+  async watched(): Promise<void> {
+    if (this.#watchers.size === 0) await new Promise<void>((resolve) => this.#awaitingWatch.push(resolve));
   }
 
   /** Ends all watches in order, as a restarting API server does. */
@@ -202,6 +204,7 @@ export class FakeApiServer {
     for (const event of missed) send(response, event.type, event.object);
     const watcher = { response, matches, silent: false };
     this.#watchers.add(watcher);
+    for (const resolve of this.#awaitingWatch.splice(0)) resolve();
     const timer = setTimeout(
       () => {
         this.#watchers.delete(watcher);
