@@ -38,6 +38,10 @@ export const MemberStatus = Type.Object({
   clusterId: Type.String({ description: "16 hex digits, empty while waiting" }),
   clusterUid: Type.String(),
   version: Type.String({ description: "Version of Concord" }),
+  /**
+   * From the configuration that this member has applied, as `members`: the leader may have applied a newer one. `learner`
+   * also while that configuration does not contain this member yet.
+   */
   role: Type.Union([
     Type.Literal("follower"),
     Type.Literal("preCandidate"),

@@ -59,6 +59,10 @@ export interface NodeInfo {
   readonly memberId: string;
   readonly memberName: string;
   readonly leaderId: string;
+  /**
+   * From the configuration that this member has applied, as `members`: the leader may have applied a newer one. `learner`
+   * also while that configuration does not contain this member yet.
+   */
   readonly role: "follower" | "preCandidate" | "candidate" | "leader" | "learner";
   readonly term: number;
   readonly commitIndex: number;

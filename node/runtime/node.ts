@@ -266,8 +266,9 @@ export class ConcordNode implements NodeApi {
   }
 }
 
-function roleOf({ core, inOffice }: Replica, memberId: string): NodeInfo["role"] {
-  if (core.configuration.learners.includes(memberId)) return "learner";
+function roleOf({ core, machine, inOffice }: Replica, memberId: string): NodeInfo["role"] {
+  // Whoever was added a moment ago has applied no configuration with itself in it yet, and has no vote either.
+  if (!core.configuration.voters.includes(memberId) && !machine.isRemoved(memberId)) return "learner";
   // Elected is not in office: until it applied an entry of its own term, what it says of the cluster may be old.
   return core.role === "leader" && !inOffice ? "candidate" : core.role;
 }
