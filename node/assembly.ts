@@ -19,7 +19,7 @@ import { NodeDisk } from "./storage/node-disk.ts";
 import { type Disk } from "./storage/disk.ts";
 import { createLog, openLog } from "./storage/wal/wal.ts";
 import { TcpTransport, type TcpTransportOptions } from "./transport/tcp/transport.ts";
-import { type Transport } from "./transport/transport.ts";
+import { type PeerStatistics } from "./transport/tcp/statistics.ts";
 
 /** Everything that makes a member, from a configuration or from an embedding program's options. */
 export interface AssemblyOptions {
@@ -46,6 +46,8 @@ export interface AssemblyOptions {
 export interface Assembled {
   readonly member: Member;
   readonly node: ConcordNode;
+  /** Traffic with the other members; one row for each. */
+  readonly peerStatistics: () => readonly PeerStatistics[];
   /** Stops the loop and gives the data directory back. */
   close(): Promise<void>;
 }
@@ -53,6 +55,7 @@ export interface Assembled {
 /** Puts a member together and opens it. It may still be waiting for its cluster then: see `ConcordNode.ready`. */
 export async function openMember(options: AssemblyOptions): Promise<Assembled> {
   const storage = options.dataDir === undefined ? memoryStorage() : await diskStorage(options.dataDir, options.logger);
+  let transport: TcpTransport | undefined;
   const member = new Member({
     environment: systemEnvironment,
     logger: options.logger,
@@ -61,7 +64,7 @@ export async function openMember(options: AssemblyOptions): Promise<Assembled> {
     setAside: storage.setAside,
     formerId: storage.formerId,
     checkpoints: storage.checkpoints,
-    transport: (identity) => transportOf(options, identity),
+    transport: (identity) => (transport = transportOf(options, identity)),
     name: options.name,
     peerUrls: options.advertisePeerUrls,
     clientUrls: options.clientUrls,
@@ -92,11 +95,11 @@ export async function openMember(options: AssemblyOptions): Promise<Assembled> {
     await close();
     throw error;
   }
-  return { member, node: new ConcordNode(member), close };
+  return { member, node: new ConcordNode(member), peerStatistics: () => transport?.statistics() ?? [], close };
 }
 
 /** A member alone in memory or without peers needs no socket; the transport then has no address. */
-function transportOf(options: AssemblyOptions, identity: Parameters<MemberOptions["transport"]>[0]): Transport {
+function transportOf(options: AssemblyOptions, identity: Parameters<MemberOptions["transport"]>[0]): TcpTransport {
   return new TcpTransport({
     listenUrls: options.listenPeerUrls,
     identity,

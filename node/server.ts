@@ -63,10 +63,12 @@ export class NodeServer {
         logger: this.#logger,
         onFatal: (error) => this.#fail(error),
       });
-      this.#doors = new Doors(this.#assembled.node, configuration, {
+      const { node, peerStatistics } = this.#assembled;
+      this.#doors = new Doors(node, configuration, {
         logger: this.#logger,
         tls: clientTls,
         version: VERSION,
+        peers: peerStatistics,
       });
       const { clientUrls, metricsUrls } = await this.#doors.open();
       this.#logger.info("Listening", { clientUrls, metricsUrls, peerUrls: configuration.listenPeerUrls });

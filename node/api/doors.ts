@@ -3,6 +3,7 @@ import { listenAddress } from "../config/values.ts";
 import { CHANNELS, type NodeHandle, type RequestFinished } from "../observability/channels.ts";
 import { type Logger } from "../observability/log.ts";
 import { NodeMetrics, type NodeSnapshot } from "../observability/metrics.ts";
+import { type PeerSnapshot } from "../observability/peer-metrics.ts";
 import { type NodeApi } from "../runtime/node-api.ts";
 import { type TlsSource } from "../security/tls.ts";
 import { Services } from "../service/services.ts";
@@ -31,6 +32,8 @@ export interface DoorsOptions {
   readonly tls: TlsSource | undefined;
   /** Version of Concord. */
   readonly version: string;
+  /** Traffic with the other members, for the metrics. @default none */
+  readonly peers?: () => readonly PeerSnapshot[];
 }
 
 /** How long calls under way may take when a node stops. */
@@ -61,7 +64,7 @@ export class Doors {
     };
     tls?.on("changed", this.#onCertificate);
     const services = new Services(node, configuration);
-    this.#metrics = new NodeMetrics(this.#handle, () => this.#snapshot(node, configuration));
+    this.#metrics = new NodeMetrics(this.#handle, () => this.#snapshot(node, configuration), options.peers);
     this.#etcd = new EtcdDoor(services, {
       secure: tls !== undefined,
       maxRequestBytes: configuration.maxRequestBytes,

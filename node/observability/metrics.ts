@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { CHANNELS, type NodeHandle, type RequestFinished } from "./channels.ts";
+import { addPeerMetrics, type PeerSnapshot } from "./peer-metrics.ts";
 
 /** The numbers a node has at any time; read when Prometheus asks, so that nothing is kept twice. */
 export interface NodeSnapshot {
@@ -52,13 +53,22 @@ const GAUGES: readonly [name: string, help: string, value: (now: NodeSnapshot) =
   ],
 ];
 
+export interface MetricDescription {
+  readonly name: string;
+  /** `gauge`, `counter` or `histogram`. */
+  readonly type: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
 /** A node's metrics in its own registry, so that several nodes in one process do not mix. */
 export class NodeMetrics {
   readonly #registry = new Registry();
   readonly #loopDelay: ReturnType<typeof monitorEventLoopDelay>;
   readonly #onRequest: (event: unknown) => void;
 
-  constructor(node: NodeHandle, snapshot: () => NodeSnapshot) {
+  /** @param peers Traffic with the other members. @default none */
+  constructor(node: NodeHandle, snapshot: () => NodeSnapshot, peers: () => readonly PeerSnapshot[] = () => []) {
     const registers = [this.#registry];
     for (const [name, help, value] of GAUGES) {
       new Gauge({
@@ -94,6 +104,15 @@ export class NodeMetrics {
     this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
     this.#loopDelay.enable();
     this.#addProcessGauges(registers);
+    addPeerMetrics(registers, peers);
+  }
+
+  /** Every metric there is, in the order of `text`, for the reference. */
+  descriptions(): readonly MetricDescription[] {
+    return this.#registry.getMetricsAsArray().map((metric) => {
+      const { name, type, help, labelNames = [] } = metric as typeof metric & { labelNames?: readonly string[] };
+      return { name, type: String(type), help, labels: labelNames };
+    });
   }
 
   async text(): Promise<{ readonly text: string; readonly contentType: string }> {

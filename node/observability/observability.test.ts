@@ -42,6 +42,47 @@ test("nodes in one process count their own requests only, and stop with close", 
   expect(CHANNELS.requestFinished.hasSubscribers).toBe(false);
 });
 
+test("traffic is told by peer, and a peer that is gone is not told any more", async () => {
+  const peer = {
+    memberId: "00000000000000b2",
+    connected: true,
+    bufferedBytes: 5,
+    connections: 2,
+    sentFrames: 10,
+    sentBytes: 1000,
+    receivedFrames: 20,
+    receivedBytes: 2000,
+    droppedFrames: { disconnected: 3, full: 0, tooLarge: 1 },
+  };
+  let peers = [peer];
+  const metrics = new NodeMetrics(
+    { name: "a" },
+    () => snapshot,
+    () => peers,
+  );
+  // A second look must not count anything twice.
+  await metrics.text();
+  const { text } = await metrics.text();
+  const label = '{peer="00000000000000b2"}';
+  for (const line of [
+    `concord_peer_connected${label} 1`,
+    `concord_peer_buffered_bytes${label} 5`,
+    `concord_peer_connections_total${label} 2`,
+    `concord_peer_sent_frames_total${label} 10`,
+    `concord_peer_sent_bytes_total${label} 1000`,
+    `concord_peer_received_frames_total${label} 20`,
+    `concord_peer_received_bytes_total${label} 2000`,
+    'concord_peer_dropped_frames_total{peer="00000000000000b2",reason="disconnected"} 3',
+    'concord_peer_dropped_frames_total{peer="00000000000000b2",reason="full"} 0',
+    'concord_peer_dropped_frames_total{peer="00000000000000b2",reason="tooLarge"} 1',
+  ]) {
+    expect(text.split("\n")).toContain(line);
+  }
+  peers = [];
+  expect((await metrics.text()).text).not.toContain("00000000000000b2");
+  metrics.close();
+});
+
 test("every metric is named concord_<noun>_<unit>", async () => {
   const metrics = new NodeMetrics({ name: "a" }, () => snapshot);
   const names = [...(await metrics.text()).text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]);

@@ -158,6 +158,24 @@ describe("a member of a cluster", () => {
     jsonLines(readFileSync(member.logFile, "utf8").slice(from));
   const logLength = (member: LocalMember): number => readFileSync(member.logFile, "utf8").length;
 
+  test("tells its traffic with each of the others in its metrics", async () => {
+    const leader = await cluster.leader();
+    const status = await Promise.all(cluster.members.map((member) => cluster.status(member)));
+    const ids = status.map((each) =>
+      BigInt(each?.memberId ?? 0)
+        .toString(16)
+        .padStart(16, "0"),
+    );
+    await until("both connections stand", async () => {
+      const text = await (await fetch(`${leader.clientUrl}/metrics`)).text();
+      const rows = [...text.matchAll(/^concord_peer_connected\{peer="(\w+)"\} 1$/gm)].map(([, peer = ""]) => peer);
+      const received = [...text.matchAll(/^concord_peer_received_bytes_total\{.*\} (\d+)$/gm)].map(([, n]) =>
+        Number(n),
+      );
+      return rows.length === 2 && rows.every((peer) => ids.includes(peer)) && received.every((bytes) => bytes > 0);
+    });
+  });
+
   test("with a damaged log gives up its id, says what and where, and votes again under a new one", async () => {
     const member = await follower();
     const before = await cluster.status(member);

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { LOGGER_OFF } from "../../node/api/embed/options.ts";
 import { encodeHello } from "../../node/codec/handshake.ts";
 import { sessionHello } from "../../node/transport/admission.ts";
 import { FRAME_HEADER_BYTES, frameHeader, type FrameKind } from "../../node/transport/tcp/frame.ts";
@@ -342,6 +343,42 @@ describe("dialling", () => {
   });
 });
 
+it("counts what it sends, receives, drops and how often it connects, by peer", async () => {
+  const [a, b] = [await start(1), await start(2)];
+  const absent = { id: idOf(3), name: "m3", urls: ["http://127.0.0.1:1"] };
+  a.transport.setPeers([peerOf(b), absent]);
+  b.transport.setPeers([peerOf(a)]);
+  await connected(a, b);
+  await connected(b, a);
+  // Each dials the other.
+  await vi.waitFor(() => expect(a.statistics()[0]?.connections).toBe(2), WAIT);
+  const [before] = a.statistics();
+  expect(a.transport.send(b.id, [Buffer.alloc(70), Buffer.alloc(30)])).toBe(true);
+  expect(b.transport.send(a.id, [Buffer.alloc(7)])).toBe(true);
+  expect(a.transport.send(absent.id, text("x"))).toBe(false);
+  await vi.waitFor(() => expect(a.statistics()[0]?.receivedFrames).toBe(before!.receivedFrames + 1), WAIT);
+  const [after, dropped] = a.statistics();
+  expect(after).toMatchObject({
+    sentFrames: before!.sentFrames + 1,
+    sentBytes: before!.sentBytes + 100,
+    receivedBytes: before!.receivedBytes + 7,
+    droppedFrames: before!.droppedFrames,
+  });
+  expect(dropped).toMatchObject({
+    connected: false,
+    connections: 0,
+    sentFrames: 0,
+    droppedFrames: { disconnected: 1 },
+  });
+  await close(b.transport);
+  const create = () => new TcpTransport({ listenUrls: b.urls, identity: identity(2), logger: LOGGER_OFF });
+  const again = await startMember({ create }, identity(2));
+  open.push(() => close(again.transport));
+  await vi.waitFor(() => expect(a.statistics()[0]?.connections).toBe(3), WAIT);
+  a.transport.setPeers([]);
+  expect(a.statistics()).toEqual([]);
+});
+
 it("a frame over the limit is dropped before it is sent", async () => {
   const [a, b] = [await start(1, { frameBytesMax: 65_536 }), await start(2)];
   a.transport.setPeers([peerOf(b)]);
@@ -351,9 +388,9 @@ it("a frame over the limit is dropped before it is sent", async () => {
   const before = a.statistics();
   expect(a.transport.send(b.id, [Buffer.alloc(65_537)])).toBe(false);
   const [row] = before;
-  expect(row).toMatchObject({ memberId: b.id, connected: true, droppedFrames: expect.any(Number) });
+  expect(row).toMatchObject({ memberId: b.id, connected: true, droppedFrames: { full: 0, tooLarge: 0 } });
   expect(a.statistics()).toEqual([
-    { ...row, bufferedBytes: expect.any(Number), droppedFrames: row!.droppedFrames + 1 },
+    { ...row, bufferedBytes: expect.any(Number), droppedFrames: { ...row!.droppedFrames, tooLarge: 1 } },
   ]);
   await vi.waitFor(() => expect(a.recorder.unreachable).toEqual([b.id]), WAIT);
   expect(a.recorder.lost).toEqual([]);

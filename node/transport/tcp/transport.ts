@@ -19,7 +19,16 @@ import { type TransportLimits, transportLimits } from "./limits.ts";
 import { Listener } from "./listener.ts";
 import { probe } from "./probe.ts";
 import { NameResolver } from "./resolver.ts";
-import { countReceived, countSent, type FrameCounters, newCounters, type PeerStatistics } from "./statistics.ts";
+import {
+  countConnection,
+  countDropped,
+  countReceived,
+  countSent,
+  type DropReason,
+  type FrameCounters,
+  newCounters,
+  type PeerStatistics,
+} from "./statistics.ts";
 
 export interface TcpTransportOptions {
   /** `http://host:port` or `https://host:port`; port 0 takes a free one, see `urls`. */
@@ -95,6 +104,7 @@ export class TcpTransport implements Transport {
         connected: connection !== undefined,
         bufferedBytes: connection?.bufferedBytes ?? 0,
         ...counters,
+        droppedFrames: { ...counters.droppedFrames },
       };
     });
   }
@@ -137,13 +147,12 @@ export class TcpTransport implements Transport {
   send(to: MemberId, chunks: readonly Uint8Array[]): boolean {
     const counters = this.#counters.get(to);
     const bytes = payloadLength(chunks);
-    const fits = bytes <= this.#limits.frameBytesMax;
-    if (!fits) this.#options.logger.warn("Frame is larger than allowed and was dropped", { memberId: to, bytes });
-    if (fits && this.#connectionTo(to)?.send("message", chunks) === true) {
+    const dropped = this.#trySend(to, chunks, bytes);
+    if (dropped === undefined) {
       countSent(counters, bytes);
       return true;
     }
-    if (counters !== undefined) counters.droppedFrames += 1;
+    countDropped(counters, dropped);
     this.#reportUnreachable(to);
     return false;
   }
@@ -176,6 +185,16 @@ export class TcpTransport implements Transport {
       });
   }
 
+  #trySend(to: MemberId, chunks: readonly Uint8Array[], bytes: number): DropReason | undefined {
+    if (bytes > this.#limits.frameBytesMax) {
+      this.#options.logger.warn("Frame is larger than allowed and was dropped", { memberId: to, bytes });
+      return "tooLarge";
+    }
+    const connection = this.#connectionTo(to);
+    if (connection === undefined || connection.ended) return "disconnected";
+    return connection.send("message", chunks) ? undefined : "full";
+  }
+
   #addPeer(peer: Peer): void {
     const context: DialerContext = {
       ...this.#dialContext,
@@ -187,6 +206,7 @@ export class TcpTransport implements Transport {
     const dialer = new Dialer(context, peer, {
       onUp: (connection) => {
         this.#link(peer.id).outgoing = connection;
+        countConnection(this.#counters.get(peer.id));
       },
       onDown: (connection) => this.#onEnd(peer.id, connection),
       onFrame: (payload) => this.#deliver(peer.id, payload),
@@ -223,6 +243,7 @@ export class TcpTransport implements Transport {
     const link = this.#link(from);
     const previous = link.incoming;
     link.incoming = connection;
+    countConnection(this.#counters.get(from));
     connection.becomeSession({
       onFrame: (kind, payload) => {
         if (kind === "message") this.#deliver(from, payload);

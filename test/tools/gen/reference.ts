@@ -6,6 +6,7 @@ import {
   type SettingName,
   type SettingSchema,
 } from "../../../node/config/schema.ts";
+import { NodeMetrics } from "../../../node/observability/metrics.ts";
 import { environmentName, operatorCommand } from "../../../operator/options.ts";
 
 type Row = readonly string[];
@@ -61,6 +62,19 @@ export function operatorSettings(): string {
     ];
   });
   return table(["Flag", "Variable", "Value", "Default", "Meaning"], rows);
+}
+
+/** Every metric of a node. */
+export function nodeMetrics(): string {
+  const none = (): never => {
+    throw new Error("Nobody asks for values here");
+  };
+  const metrics = new NodeMetrics({ name: "reference" }, none);
+  const rows = metrics
+    .descriptions()
+    .map(({ name, type, labels, help }) => [code(name), type, labels.map(code).join(", "), prose(help)]);
+  metrics.close();
+  return table(["Metric", "Type", "Labels", "Meaning"], rows);
 }
 
 const code = (text: string): string => (text === "" ? "" : `\`${text}\``);
