@@ -62,6 +62,10 @@ export class ByteWriter {
     return this;
   }
 
+  i64(value: bigint): this {
+    return this.u64(BigInt.asUintN(64, value));
+  }
+
   /** An id of 16 hex digits, or empty, in 8 bytes. */
   id(value: string): this {
     return this.u64(value === "" ? 0n : BigInt(`0x${value}`));
@@ -154,6 +158,10 @@ export class ByteReader {
 
   u64(): bigint {
     return this.#view.getBigUint64(this.#take(8), true);
+  }
+
+  i64(): bigint {
+    return BigInt.asIntN(64, this.u64());
   }
 
   id(): string {

@@ -96,6 +96,12 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     member: id,
   }),
   fc.record({ type: fc.constant("raiseVersion" as const), version: fc.nat() }),
+  fc.record({ type: fc.constant("leaseGrant" as const), id: int64, ttlSeconds: integer }),
+  fc.record({ type: fc.constant("leaseRevoke" as const), id: int64 }),
+  fc.record({ type: fc.constant("leaseKeepAlive" as const), ids: fc.array(int64, { maxLength: 4 }) }),
+  fc.record({ type: fc.constant("leaseExpire" as const), id: int64, deadlineMs: natural }),
+  fc.record({ type: fc.constant("leaseTimeToLive" as const), id: int64, keys: fc.boolean() }),
+  fc.record({ type: fc.constant("advanceTime" as const) }),
 );
 
 const row = fc.record({
@@ -118,6 +124,15 @@ const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
     }),
     fc.record({ type: fc.constant("delete" as const), deleted: natural, previous: fc.array(row, { maxLength: 3 }) }),
     fc.record({ type: fc.constantFrom("compact" as const, "ok" as const) }),
+    fc.record({ type: fc.constant("leaseGrant" as const), id: int64, ttlSeconds: natural }),
+    fc.record({ type: fc.constant("leaseRevoke" as const), deleted: natural }),
+    fc.record({ type: fc.constant("leaseKeepAlive" as const), ttls: fc.array(natural, { maxLength: 4 }) }),
+    fc.record({
+      type: fc.constant("leaseTimeToLive" as const),
+      ttlSeconds: fc.oneof(fc.constant(-1), natural),
+      grantedSeconds: natural,
+      keys: fc.array(bytes, { maxLength: 3 }),
+    }),
     fc.record({
       type: fc.constant("txn" as const),
       succeeded: fc.boolean(),
@@ -130,7 +145,7 @@ const outcome: fc.Arbitrary<Outcome> = fc.oneof(
   fc.record({
     ok: fc.constant(false as const),
     revision: natural,
-    reason: fc.constantFrom("keyEmpty" as const, "compacted" as const, "unknownVersion" as const),
+    reason: fc.constantFrom("keyEmpty" as const, "compacted" as const, "tooManyLeases" as const),
     compactRevision: fc.oneof(fc.constant(-1), natural),
   }),
 );
@@ -206,7 +221,7 @@ describe("command codec", () => {
   });
 
   it.each([
-    ["an unknown command", [77], "Command has type 77, this member knows 1 to 9"],
+    ["an unknown command", [77], "Command has type 77, this member knows 1 to 15"],
     ["an unknown flag", [1, 8], "Flags 8 at byte 1, known are 7"],
     ["an unknown code", [2, 0, 9], "Code 9 at byte 2, known are 0 to 4"],
     ["a list longer than its bytes", [4, 255, 255, 255, 255], "List of 4294967295 elements, 0 bytes are left"],

@@ -31,6 +31,12 @@ const FOUND = 6;
 const PUBLISH = 7;
 const ALARM = 8;
 const RAISE_VERSION = 9;
+const LEASE_GRANT = 10;
+const LEASE_REVOKE = 11;
+const LEASE_KEEP_ALIVE = 12;
+const LEASE_EXPIRE = 13;
+const LEASE_TIME_TO_LIVE = 14;
+const ADVANCE_TIME = 15;
 
 const SORT_TARGETS: readonly SortTarget[] = ["key", "version", "create", "mod", "value"];
 const SORT_ORDERS: readonly SortOrder[] = ["none", "ascend", "descend"];
@@ -88,6 +94,28 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
     case "raiseVersion":
       writer.u8(RAISE_VERSION).u32(command.version);
       return;
+    case "leaseGrant":
+      writer.u8(LEASE_GRANT).i64(command.id);
+      {
+        writeInteger(writer, command.ttlSeconds);
+        return;
+      }
+    case "leaseRevoke":
+      writer.u8(LEASE_REVOKE).i64(command.id);
+      return;
+    case "leaseKeepAlive":
+      writer.u8(LEASE_KEEP_ALIVE).u32(command.ids.length);
+      for (const id of command.ids) writer.i64(id);
+      return;
+    case "leaseExpire":
+      writer.u8(LEASE_EXPIRE).i64(command.id).u53(command.deadlineMs);
+      return;
+    case "leaseTimeToLive":
+      writer.u8(LEASE_TIME_TO_LIVE).i64(command.id).u8(Number(command.keys));
+      return;
+    case "advanceTime":
+      writer.u8(ADVANCE_TIME);
+      return;
     default:
       unreachable(command);
   }
@@ -122,8 +150,20 @@ export function readCommand(reader: ByteReader): Command {
       };
     case RAISE_VERSION:
       return { type: "raiseVersion", version: reader.u32() };
+    case LEASE_GRANT:
+      return { type: "leaseGrant", id: reader.i64(), ttlSeconds: readInteger(reader) };
+    case LEASE_REVOKE:
+      return { type: "leaseRevoke", id: reader.i64() };
+    case LEASE_KEEP_ALIVE:
+      return { type: "leaseKeepAlive", ids: readList(reader, (from) => from.i64()) };
+    case LEASE_EXPIRE:
+      return { type: "leaseExpire", id: reader.i64(), deadlineMs: reader.u53() };
+    case LEASE_TIME_TO_LIVE:
+      return { type: "leaseTimeToLive", id: reader.i64(), keys: readFlags(reader, 1) !== 0 };
+    case ADVANCE_TIME:
+      return { type: "advanceTime" };
     default:
-      throw new CodecError(`Command has type ${type}, this member knows 1 to ${RAISE_VERSION}`);
+      throw new CodecError(`Command has type ${type}, this member knows 1 to ${ADVANCE_TIME}`);
   }
 }
 
@@ -189,12 +229,12 @@ function writePut(writer: ByteWriter, put: PutOperation): void {
     (put.previous ? PUT_PREVIOUS : 0) |
     (put.ignoreValue ? PUT_IGNORE_VALUE : 0) |
     (put.ignoreLease ? PUT_IGNORE_LEASE : 0);
-  writer.u8(PUT).u8(flags).u64(BigInt.asUintN(64, put.lease)).bytes(put.key).bytes(put.value);
+  writer.u8(PUT).u8(flags).i64(put.lease).bytes(put.key).bytes(put.value);
 }
 
 function readPut(reader: ByteReader): PutOperation {
   const flags = readFlags(reader, PUT_FLAGS);
-  const lease = BigInt.asIntN(64, reader.u64());
+  const lease = reader.i64();
   return {
     type: "put",
     key: reader.bytes(),
@@ -280,7 +320,7 @@ function writeCompare(writer: ByteWriter, compare: Compare): void {
     .bytes(compare.key)
     .bytes(compare.rangeEnd);
   if (compare.target === "value") writer.bytes(compare.operand);
-  else if (compare.target === "lease") writer.u64(BigInt.asUintN(64, compare.operand));
+  else if (compare.target === "lease") writer.i64(compare.operand);
   else writeInteger(writer, compare.operand);
 }
 
@@ -290,7 +330,7 @@ function readCompare(reader: ByteReader): Compare {
   const key = reader.bytes();
   const rangeEnd = reader.bytes();
   if (target === "value") return { key, rangeEnd, result, target, operand: reader.bytes() };
-  if (target === "lease") return { key, rangeEnd, result, target, operand: BigInt.asIntN(64, reader.u64()) };
+  if (target === "lease") return { key, rangeEnd, result, target, operand: reader.i64() };
   return { key, rangeEnd, result, target, operand: readInteger(reader) };
 }
 

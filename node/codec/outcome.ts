@@ -7,7 +7,18 @@ import { readCode, readFlags, readInteger, readList, TXN_DEPTH_MAX, writeInteger
 const REFUSED = 0;
 const APPLIED = 1;
 
-const REPLIES = ["put", "range", "delete", "txn", "compact", "ok"] as const;
+const REPLIES = [
+  "put",
+  "range",
+  "delete",
+  "txn",
+  "compact",
+  "ok",
+  "leaseGrant",
+  "leaseRevoke",
+  "leaseKeepAlive",
+  "leaseTimeToLive",
+] as const;
 
 /** The place in this list is the number on the wire: append only. */
 const REASONS: readonly RefusedReason[] = [
@@ -29,6 +40,9 @@ const REASONS: readonly RefusedReason[] = [
   "alreadyFounded",
   "unknownMember",
   "unknownVersion",
+  "leaseExists",
+  "leaseTtlTooLarge",
+  "tooManyLeases",
 ];
 
 export function encodeOutcome(outcome: Outcome): Uint8Array {
@@ -87,6 +101,21 @@ function writeReply(writer: ByteWriter, reply: Reply, depth: number): void {
       writer.u8(Number(reply.succeeded)).u32(reply.replies.length);
       for (const inner of reply.replies) writeReply(writer, inner, depth + 1);
       return;
+    case "leaseGrant":
+      writer.i64(reply.id).u53(reply.ttlSeconds);
+      return;
+    case "leaseRevoke":
+      writer.u53(reply.deleted);
+      return;
+    case "leaseKeepAlive":
+      writer.u32(reply.ttls.length);
+      for (const ttl of reply.ttls) writer.u53(ttl);
+      return;
+    case "leaseTimeToLive":
+      writeInteger(writer, reply.ttlSeconds);
+      writer.u53(reply.grantedSeconds).u32(reply.keys.length);
+      for (const key of reply.keys) writer.bytes(key);
+      return;
     case "compact":
     case "ok":
       return;
@@ -114,6 +143,19 @@ function readReply(reader: ByteReader, depth: number): Reply {
         succeeded: readFlags(reader, 1) !== 0,
         replies: readList(reader, (from) => readReply(from, depth + 1)),
       };
+    case "leaseGrant":
+      return { type, id: reader.i64(), ttlSeconds: reader.u53() };
+    case "leaseRevoke":
+      return { type, deleted: reader.u53() };
+    case "leaseKeepAlive":
+      return { type, ttls: readList(reader, (from) => from.u53()) };
+    case "leaseTimeToLive":
+      return {
+        type,
+        ttlSeconds: readInteger(reader),
+        grantedSeconds: reader.u53(),
+        keys: readList(reader, (from) => from.bytes()),
+      };
     case "compact":
     case "ok":
       return { type };
@@ -128,13 +170,7 @@ function writeRows(writer: ByteWriter, rows: readonly KeyValue[]): void {
 }
 
 function writeRow(writer: ByteWriter, row: KeyValue): void {
-  writer
-    .u53(row.createRevision)
-    .u53(row.modRevision)
-    .u53(row.version)
-    .u64(BigInt.asUintN(64, row.lease))
-    .bytes(row.key)
-    .bytes(row.value);
+  writer.u53(row.createRevision).u53(row.modRevision).u53(row.version).i64(row.lease).bytes(row.key).bytes(row.value);
 }
 
 function readRow(reader: ByteReader): KeyValue {
@@ -142,7 +178,7 @@ function readRow(reader: ByteReader): KeyValue {
     createRevision: reader.u53(),
     modRevision: reader.u53(),
     version: reader.u53(),
-    lease: BigInt.asIntN(64, reader.u64()),
+    lease: reader.i64(),
     key: reader.bytes(),
     value: reader.bytes(),
   };

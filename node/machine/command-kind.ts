@@ -5,9 +5,28 @@ export function isReadOnly(command: Command): boolean {
   return command.type === "range" || (command.type === "txn" && !hasOperation(command, isWrite));
 }
 
-/** Whether a command may put, which takes room. */
+/** Whether a command may put or grant, which takes room. */
 export function mayPut(command: Command): boolean {
-  return command.type === "put" || (command.type === "txn" && hasOperation(command, isPut));
+  return (
+    command.type === "put" || command.type === "leaseGrant" || (command.type === "txn" && hasOperation(command, isPut))
+  );
+}
+
+/** Commands that wait for the founding: what changes keys or their history. */
+export function isClientWrite(command: Command): boolean {
+  switch (command.type) {
+    case "put":
+    case "delete":
+    case "compact":
+    case "leaseGrant":
+    case "leaseRevoke":
+    case "leaseKeepAlive":
+      return true;
+    case "txn":
+      return !isReadOnly(command);
+    default:
+      return false;
+  }
 }
 
 function isWrite(operation: Operation): boolean {

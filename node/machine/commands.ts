@@ -15,7 +15,7 @@ export interface KeyRange {
 export interface PutOperation extends KeyOnly {
   readonly type: "put";
   readonly value: Bytes;
-  /** 0 = none. Leases arrive with the lease API; until then a non-zero lease is "requested lease not found". */
+  /** 0 = none. */
   readonly lease: bigint;
   readonly previous: boolean;
   readonly ignoreValue: boolean;
@@ -110,6 +110,18 @@ export type Command =
     }
   /** Sets or clears the NOSPACE alarm of a member. */
   | { readonly type: "alarm"; readonly action: "set" | "clear"; readonly alarm: "noSpace"; readonly member: string }
+  /** `id` is not 0: whoever proposes it has chosen one. The shortest time is 2 s, see `LEASE_TTL_MIN_SECONDS`. */
+  | { readonly type: "leaseGrant"; readonly id: bigint; readonly ttlSeconds: number }
+  /** Takes the lease and its keys away. */
+  | { readonly type: "leaseRevoke"; readonly id: bigint }
+  /** Renewals that came together. */
+  | { readonly type: "leaseKeepAlive"; readonly ids: readonly bigint[] }
+  /** The leader saw that the lease has ended. Does nothing when it was renewed in between (D9). */
+  | { readonly type: "leaseExpire"; readonly id: bigint; readonly deadlineMs: number }
+  /** A read; in the log, because only an entry knows the cluster's time. */
+  | { readonly type: "leaseTimeToLive"; readonly id: bigint; readonly keys: boolean }
+  /** Nothing but its stamps: cluster time goes on although nobody writes. */
+  | { readonly type: "advanceTime" }
   /** Raises the state machine's version; every voter supports it. */
   | { readonly type: "raiseVersion"; readonly version: number };
 
@@ -129,6 +141,18 @@ export type Reply =
   | { readonly type: "delete"; readonly deleted: number; readonly previous: readonly KeyValue[] }
   | { readonly type: "txn"; readonly succeeded: boolean; readonly replies: readonly Reply[] }
   | { readonly type: "compact" }
+  | { readonly type: "leaseGrant"; readonly id: bigint; readonly ttlSeconds: number }
+  | { readonly type: "leaseRevoke"; /** Keys that went with it. */ readonly deleted: number }
+  /** Seconds for each id of the command; 0 for a lease that is not there. */
+  | { readonly type: "leaseKeepAlive"; readonly ttls: readonly number[] }
+  | {
+      readonly type: "leaseTimeToLive";
+      /** What is left; −1 for a lease that is not there. */
+      readonly ttlSeconds: number;
+      readonly grantedSeconds: number;
+      /** In order; empty unless they were asked for. */
+      readonly keys: readonly Bytes[];
+    }
   | { readonly type: "ok" };
 
 /** Why the machine refused a command. Nothing was applied. Expected outcomes, so they are values. */
@@ -150,7 +174,10 @@ export type RefusedReason =
   | "notFounded"
   | "alreadyFounded"
   | "unknownMember"
-  | "unknownVersion";
+  | "unknownVersion"
+  | "leaseExists"
+  | "leaseTtlTooLarge"
+  | "tooManyLeases";
 
 export type Outcome =
   | {

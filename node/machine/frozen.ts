@@ -1,4 +1,6 @@
 import { invariant } from "./assert.ts";
+import { LeasePages } from "./lease-pages.ts";
+import { type FrozenLeases } from "./leases.ts";
 import { type FrozenState, type PageBytes } from "./machine-types.ts";
 import { type Meta, encodeMeta } from "./meta.ts";
 import { PageWriter } from "./page-bytes.ts";
@@ -6,6 +8,14 @@ import { encodePage } from "./pages.ts";
 import { type Pin } from "./pins.ts";
 import { type Store } from "./store.ts";
 import { LeafCursor } from "./tree-node.ts";
+
+/** How far something has come: of the tree and of the leases. */
+export interface Epochs {
+  readonly tree: number;
+  readonly leases: number;
+}
+
+export const NOTHING_CLEAN: Epochs = { tree: -1, leases: -1 };
 
 /**
  * The committed state of one moment, paged out while the store goes on. A page is dirty when its leaf was stamped in an
@@ -16,8 +26,8 @@ export class FrozenStore implements FrozenState {
   readonly appliedIndex: number;
   readonly meta: Uint8Array;
   readonly removedPages: readonly number[];
-  /** Changes up to this epoch are in the pages. */
-  readonly epoch: number;
+  /** Changes up to these epochs are in the pages. */
+  readonly epochs: Epochs;
   readonly #store: Store;
   readonly #bounds: { readonly revision: number; readonly compactRevision: number };
   readonly #pin: Pin;
@@ -25,25 +35,29 @@ export class FrozenStore implements FrozenState {
   /** Leaves stamped in this epoch or before are left out. */
   readonly #cleanEpoch: number;
   readonly #writer = new PageWriter();
+  readonly #leases: LeasePages;
   #closed = false;
 
-  /** `cleanEpoch`: epoch of the last committed checkpoint, to page out what changed since; −1 for everything. */
-  constructor(store: Store, meta: Meta, cleanEpoch: number) {
+  /** `clean`: epochs of the last committed checkpoint, to page out what changed since; `NOTHING_CLEAN` for everything. */
+  constructor(store: Store, meta: Meta, clean: Epochs) {
     this.#store = store;
     this.#bounds = meta;
     this.revision = meta.revision;
     this.appliedIndex = meta.appliedIndex;
     this.meta = encodeMeta(meta);
-    this.#cleanEpoch = cleanEpoch;
+    this.#cleanEpoch = clean.tree;
     this.#cursor = new LeafCursor(store.committed.root, store.keys);
     this.#pin = store.pinHistory();
-    this.epoch = this.#pin.epoch;
-    this.removedPages = store.tree.removedPages.filter(({ epoch }) => epoch <= this.epoch).map(({ page }) => page);
+    const leases: FrozenLeases = store.leases.freeze();
+    this.#leases = new LeasePages(leases, clean.leases, this.#writer);
+    this.epochs = { tree: this.#pin.epoch, leases: leases.epoch };
+    const removed = store.tree.removedPages.filter(({ epoch }) => epoch <= this.epochs.tree);
+    this.removedPages = removed.map(({ page }) => page);
   }
 
   /** Whether all pages were taken. */
   get isDrained(): boolean {
-    return this.#cursor.leaf === undefined;
+    return this.#cursor.leaf === undefined && this.#leases.isDrained;
   }
 
   isOf(store: Store): boolean {
@@ -61,6 +75,12 @@ export class FrozenStore implements FrozenState {
         taken += page.length;
       }
       this.#cursor.advance();
+    }
+    while (taken < bytes) {
+      const page = this.#leases.next();
+      if (page === undefined) break;
+      pages.push(page);
+      taken += page.bytes.length;
     }
     return pages.length === 0 && this.isDrained ? undefined : pages;
   }

@@ -33,6 +33,20 @@ export function checkStore(store: Store): void {
   invariant(store.versions.count === versions, "Some version belongs to no key");
   invariant(store.liveBytes === liveBytes, "Live bytes are miscounted");
   checkChanges(store);
+  checkLeases(store, leaves);
+}
+
+function checkLeases({ keys, versions, leases }: Store, leaves: readonly Leaf[]): void {
+  let attached = 0;
+  for (const { keys: slots } of leaves)
+    for (const slot of slots) {
+      const head = keys.head(slot);
+      if (versions.isTombstone(head) || versions.lease(head) === 0n) continue;
+      attached += 1;
+      invariant(leases.keysOf(versions.lease(head)).includes(slot), "A key does not hang on its lease");
+    }
+  invariant(leases.attachments === attached, "A lease has keys that do not hang on it");
+  for (const { id } of leases.list()) invariant(leases.get(id)?.id === id, "A lease is in the wrong bucket");
 }
 
 function collectLeaves(node: Node, leaves: Leaf[]): void {

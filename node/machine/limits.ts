@@ -1,6 +1,10 @@
 import { InvariantError, invariant, unreachable } from "./assert.ts";
 import { type Bytes, type Command, type Compare, type Operation, type RefusedReason } from "./commands.ts";
+import { LEASE_TTL_MAX_SECONDS } from "./leases.ts";
 import { hasDuplicateKey } from "./txn-keys.ts";
+
+/** Renewals in one command. */
+export const LEASE_RENEWALS_MAX = 1_000;
 
 /** Sizes a command may have. */
 export interface MachineLimits {
@@ -46,9 +50,17 @@ export function checkCommand(command: Command, limits: MachineLimits): RefusedRe
     case "compact":
       invariant(Number.isSafeInteger(command.revision), "Revision of a compaction is no whole number");
       return undefined;
+    case "leaseGrant":
+      return command.ttlSeconds > LEASE_TTL_MAX_SECONDS ? "leaseTtlTooLarge" : undefined;
+    case "leaseKeepAlive":
+      return command.ids.length > LEASE_RENEWALS_MAX ? "tooManyOperations" : undefined;
     case "found":
     case "publish":
     case "alarm":
+    case "leaseRevoke":
+    case "leaseExpire":
+    case "leaseTimeToLive":
+    case "advanceTime":
     case "raiseVersion":
       return undefined;
     default:

@@ -1,5 +1,6 @@
 import { type Bytes } from "./commands.ts";
 import { decodeMeta, type Meta } from "./meta.ts";
+import { isLeasePage, loadLeasePage } from "./lease-pages.ts";
 import { CorruptPageError } from "./page-bytes.ts";
 import { decodePage } from "./pages.ts";
 import { sortChanges } from "./change-order.ts";
@@ -20,7 +21,8 @@ export class StoreLoader {
     if (!Number.isSafeInteger(number) || number < 1) throw new CorruptPageError(`Page number ${number} is no number`);
     if (this.#numbers.has(number)) throw new CorruptPageError(`Page ${number} is there twice`);
     this.#numbers.add(number);
-    this.#leaves.push(decodePage(this.#store, number, bytes));
+    if (isLeasePage(number)) loadLeasePage(this.#store.leases, number, bytes);
+    else this.#leaves.push(decodePage(this.#store, number, bytes));
   }
 
   finish(metaBytes: Bytes, machineVersionMax: number): { readonly store: Store; readonly meta: Meta } {
@@ -35,9 +37,15 @@ export class StoreLoader {
     for (const leaf of this.#leaves) {
       if (leaf.page >= meta.nextPage) throw new CorruptPageError(`Page ${leaf.page} is not below ${meta.nextPage}`);
       this.#settle(leaf, meta, changed);
-      for (const slot of leaf.keys) if (store.isLive(slot)) liveBytes += store.liveBytesOf(slot);
+      for (const slot of leaf.keys) {
+        if (!store.isLive(slot)) continue;
+        liveBytes += store.liveBytesOf(slot);
+        this.#hang(slot, leaf.page);
+      }
       liveKeys += leaf.live;
     }
+    if (store.leases.count !== meta.leases)
+      throw new CorruptPageError(`Meta tells of ${meta.leases} leases, ${store.leases.count} are there`);
     if (liveKeys !== meta.liveKeys)
       throw new CorruptPageError(`Meta tells of ${meta.liveKeys} live keys, ${liveKeys} are there`);
     const [empty, leaves] = partition(this.#leaves);
@@ -55,6 +63,14 @@ export class StoreLoader {
     );
     store.loaded(meta.revision, meta.compactRevision, liveBytes);
     return { store, meta };
+  }
+
+  #hang(slot: number, page: number): void {
+    const { keys, versions, leases } = this.#store;
+    const lease = versions.lease(keys.head(slot));
+    if (lease === 0n) return;
+    if (!leases.has(lease)) throw new CorruptPageError(`Page ${page} has a key of lease ${lease}, which is not there`);
+    leases.attach(lease, slot);
   }
 
   /** Drops what is compacted, collects the changes since the compacted revision, and sums the leaf up. */

@@ -76,6 +76,7 @@ export interface MachineStats {
   readonly versions: number;
   /** What the quota counts. */
   readonly bytes: number;
+  readonly leases: number;
   /** Bytes of live rows alone (etcd's dbSizeInUse). */
   readonly liveBytes: number;
 }

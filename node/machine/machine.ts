@@ -1,7 +1,7 @@
 import { InvariantError, invariant, unreachable } from "./assert.ts";
 import { Budget, type Sliced } from "./budget.ts";
 import { type Changes, readChanges } from "./changes.ts";
-import { isReadOnly, mayPut } from "./command-kind.ts";
+import { isClientWrite, isReadOnly, mayPut } from "./command-kind.ts";
 import {
   type Command,
   type KeyRange,
@@ -13,9 +13,11 @@ import {
   type Reply,
   type TxnOperation,
 } from "./commands.ts";
-import { FrozenStore } from "./frozen.ts";
+import { type Epochs, FrozenStore, NOTHING_CLEAN } from "./frozen.ts";
 import { SlicedHash } from "./hash.ts";
 import { checkStore } from "./invariants.ts";
+import { applyLease, checkLease, type LeaseCommand } from "./lease-commands.ts";
+import { type LeaseView } from "./leases.ts";
 import { checkCommand, checkLimits, LIMIT_CEILINGS } from "./limits.ts";
 import { StoreLoader } from "./loader.ts";
 import {
@@ -35,7 +37,8 @@ import { Store } from "./store.ts";
 import { applyOperation, applyPlan, applyPut, checkApplicable, checkPlan, checkRevision, planTxn } from "./txn.ts";
 
 export { type Changes } from "./changes.ts";
-export { LIMIT_CEILINGS, type MachineLimits } from "./limits.ts";
+export { type Lease } from "./leases.ts";
+export { LEASE_RENEWALS_MAX, LIMIT_CEILINGS, type MachineLimits } from "./limits.ts";
 export * from "./machine-types.ts";
 export { CorruptPageError } from "./page-bytes.ts";
 
@@ -57,8 +60,8 @@ export class Machine {
   #current:
     { readonly context: EntryContext; readonly command: Command; work: Sliced<Outcome> | undefined } | undefined;
   readonly #budget = new Budget();
-  /** What changed up to this epoch of the store is in the checkpoint. */
-  #checkpointedEpoch = 0;
+  /** What changed up to these epochs is in the checkpoint. */
+  #checkpointed: Epochs = { tree: 0, leases: 0 };
   /** A command threw. The state before it is in force, and nothing more is applied. */
   #broken = false;
 
@@ -115,7 +118,7 @@ export class Machine {
     invariant(units > 0, "Units are not positive");
     this.#budget.fill(units);
     try {
-      current.work ??= this.#execute(current.command);
+      current.work ??= this.#execute(current.command, current.context);
       const step = current.work.next();
       if (step.done !== true) return undefined;
       this.#applied(current.context);
@@ -177,6 +180,10 @@ export class Machine {
 
   get alarms(): readonly Alarm[] {
     return this.#members.state.alarms;
+  }
+
+  get leases(): LeaseView {
+    return this.#store.leases;
   }
 
   /** The store is larger than this member's quota; somebody should set the NOSPACE alarm. */
@@ -258,10 +265,11 @@ export class Machine {
       machineVersion: this.#version,
       pages: store.committedPages,
       liveKeys: store.committed.root.live,
+      leases: store.leases.count,
       nextPage: store.tree.nextPage,
       cluster: this.#members.state,
     };
-    return new FrozenStore(store, meta, options.onlyDirty ? this.#checkpointedEpoch : -1);
+    return new FrozenStore(store, meta, options.onlyDirty ? this.#checkpointed : NOTHING_CLEAN);
   }
 
   /** The pages of this frozen state are durable now, all of them: what it held is no longer dirty. */
@@ -269,8 +277,11 @@ export class Machine {
     if (!(frozen instanceof FrozenStore && frozen.isOf(this.#store)))
       throw new InvariantError("Frozen state is not of this machine");
     invariant(frozen.isDrained, "Frozen state has pages that were not taken");
-    this.#checkpointedEpoch = Math.max(this.#checkpointedEpoch, frozen.epoch);
-    this.#store.tree.forgetRemovedPages(frozen.epoch);
+    this.#checkpointed = {
+      tree: Math.max(this.#checkpointed.tree, frozen.epochs.tree),
+      leases: Math.max(this.#checkpointed.leases, frozen.epochs.leases),
+    };
+    this.#store.tree.forgetRemovedPages(frozen.epochs.tree);
   }
 
   /** Builds a machine from the pages and meta of a frozen state; its pages count as checkpointed. */
@@ -299,8 +310,9 @@ export class Machine {
   }
 
   stats(): MachineStats {
-    const { revision, compactRevision, committed, versions, bytes, liveBytes } = this.#store;
-    return { revision, compactRevision, keys: committed.root.live, versions: versions.count, bytes, liveBytes };
+    const { revision, compactRevision, committed, versions, leases, bytes, liveBytes } = this.#store;
+    const keys = committed.root.live;
+    return { revision, compactRevision, keys, versions: versions.count, leases: leases.count, bytes, liveBytes };
   }
 
   #skipTo(index: number): void {
@@ -317,7 +329,7 @@ export class Machine {
     this.#wallTimeMs = Math.max(this.#wallTimeMs, context.wallTimeMs);
   }
 
-  *#execute(command: Command): Sliced<Outcome> {
+  *#execute(command: Command, context: EntryContext): Sliced<Outcome> {
     const refused = this.#refuse(command);
     if (refused !== undefined) return this.#refusal(refused);
     switch (command.type) {
@@ -338,6 +350,14 @@ export class Machine {
       }
       case "alarm":
         return this.#alarm(command);
+      case "leaseGrant":
+      case "leaseRevoke":
+      case "leaseKeepAlive":
+      case "leaseExpire":
+      case "leaseTimeToLive":
+        return yield* this.#lease(command, Math.max(this.#clusterTimeMs, context.clusterTimeMs));
+      case "advanceTime":
+        return this.#ok({ type: "ok" });
       case "raiseVersion":
         return this.#raiseVersion(command.version);
       default:
@@ -377,6 +397,12 @@ export class Machine {
     return this.#ok(reply);
   }
 
+  *#lease(command: LeaseCommand, nowMs: number): Sliced<Outcome> {
+    const refused = checkLease(this.#store, command);
+    if (refused !== undefined) return this.#refusal(refused);
+    return this.#ok(yield* applyLease(this.#store, command, nowMs, this.#budget));
+  }
+
   #compact(revision: number): Outcome {
     if (revision > this.revision) return this.#refusal("futureRevision");
     if (revision <= this.compactRevision) return this.#refusal("compacted");
@@ -409,19 +435,5 @@ export class Machine {
     reason: R,
   ): { readonly ok: false; readonly revision: number; readonly reason: R; readonly compactRevision: number } {
     return { ok: false, revision: this.revision, reason, compactRevision: this.compactRevision };
-  }
-}
-
-/** Commands that wait for the founding: what changes keys or their history. */
-function isClientWrite(command: Command): boolean {
-  switch (command.type) {
-    case "put":
-    case "delete":
-    case "compact":
-      return true;
-    case "txn":
-      return !isReadOnly(command);
-    default:
-      return false;
   }
 }

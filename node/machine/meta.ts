@@ -10,15 +10,16 @@ export interface Meta {
   readonly clusterTimeMs: number;
   readonly wallTimeMs: number;
   readonly machineVersion: number;
-  /** Pages and live keys of the state; a load that finds others is refused. */
+  /** Pages of the tree, live keys and leases of the state; a load that finds others is refused. */
   readonly pages: number;
   readonly liveKeys: number;
+  readonly leases: number;
   /** Every page number below it may be taken. */
   readonly nextPage: number;
   readonly cluster: ClusterState;
 }
 
-const META_FORMAT_VERSION = 1;
+const META_FORMAT_VERSION = 2;
 const LEARNER = 1;
 const JOINED = 2;
 
@@ -33,6 +34,7 @@ export function encodeMeta(meta: Meta): Uint8Array {
   writer.u53(meta.wallTimeMs);
   writer.u53(meta.pages);
   writer.u53(meta.liveKeys);
+  writer.u53(meta.leases);
   writer.u53(meta.nextPage);
   writeCluster(writer, meta.cluster);
   return writer.take();
@@ -59,6 +61,7 @@ export function decodeMeta(bytes: Bytes, machineVersionMax: number): Meta {
     wallTimeMs: reader.u53(),
     pages: reader.u53(),
     liveKeys: reader.u53(),
+    leases: reader.u53(),
     nextPage: reader.u53(),
     cluster: readCluster(reader),
   };

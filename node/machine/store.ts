@@ -4,6 +4,7 @@ import { ByteArena } from "./byte-arena.ts";
 import { ChangeLog } from "./change-log.ts";
 import { EMPTY } from "./key-range.ts";
 import { KeyTable } from "./keys.ts";
+import { Leases } from "./leases.ts";
 import { type Pin, Pins } from "./pins.ts";
 import { Slab } from "./slab.ts";
 import { Tree } from "./tree.ts";
@@ -21,6 +22,7 @@ export interface View {
 /** Bytes that a version and a key take in tables and tree besides their content; for the quota. */
 const VERSION_OVERHEAD_BYTES = 64;
 const KEY_OVERHEAD_BYTES = 32;
+const LEASE_BYTES = 200;
 
 /** Bytes of a version and of a key in a page, besides their content. */
 export const PAGE_VERSION_BYTES = 33;
@@ -37,6 +39,7 @@ export class Store {
   readonly keys: KeyTable;
   readonly versions: VersionTable;
   readonly slab = new Slab();
+  readonly leases = new Leases();
   readonly changes: ChangeLog;
   readonly tree: Tree;
   readonly pins = new Pins();
@@ -104,7 +107,8 @@ export class Store {
       this.keys.bytes +
       this.versions.valueBytes +
       this.keys.count * KEY_OVERHEAD_BYTES +
-      this.versions.count * VERSION_OVERHEAD_BYTES
+      this.versions.count * VERSION_OVERHEAD_BYTES +
+      this.leases.count * LEASE_BYTES
     );
   }
 
@@ -128,7 +132,7 @@ export class Store {
     this.#sub = 0;
   }
 
-  /** Writes a version of `key`. @returns the live version before it, or 0. */
+  /** Writes a version of `key`. The lease, unless it is 0, is there. @returns the live version before it, or 0. */
   put(key: Bytes, value: Bytes, lease: bigint): number {
     const revision = this.#nextRevision();
     const found = this.tree.seek(key);
@@ -147,6 +151,7 @@ export class Store {
       previous: head,
     };
     this.#append(slot, this.versions.add(fields, value));
+    this.#hang(slot, live ? this.versions.lease(head) : 0n, lease);
     const weight = PAGE_VERSION_BYTES + value.length;
     this.#liveBytes += value.length - (live ? this.versions.valueLength(head) : -this.#liveOverhead(slot));
     if (found === 0) {
@@ -178,6 +183,7 @@ export class Store {
       previous: head,
     };
     this.#append(slot, this.versions.add(fields, EMPTY));
+    this.#hang(slot, this.versions.lease(head), 0n);
     this.#liveBytes -= this.versions.valueLength(head) + this.#liveOverhead(slot);
     this.keys.addWeight(slot, PAGE_VERSION_BYTES);
     this.tree.touch(PAGE_VERSION_BYTES, -1);
@@ -308,6 +314,12 @@ export class Store {
     this.keys.setHead(slot, version);
     this.changes.append(version);
     this.#sub += 1;
+  }
+
+  #hang(slot: number, before: bigint, lease: bigint): void {
+    if (before === lease) return;
+    if (before !== 0n) this.leases.detach(before, slot);
+    if (lease !== 0n) this.leases.attach(lease, slot);
   }
 
   #setCommitted(view: View): void {

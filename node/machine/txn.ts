@@ -70,7 +70,7 @@ export function checkApplicable(
     case "put":
       if ((operation.ignoreValue || operation.ignoreLease) && store.find(store.committed, operation.key) === 0)
         return "keyNotFound";
-      return operation.lease === 0n ? undefined : "leaseNotFound";
+      return operation.lease === 0n || store.leases.has(operation.lease) ? undefined : "leaseNotFound";
     case "range":
       return checkRevision(bounds, operation.revision);
     case "delete":

@@ -11,7 +11,7 @@ import {
   type KeyRange,
   type TxnOperation,
 } from "../machine/commands.ts";
-import { type ReadResult } from "../machine/machine.ts";
+import { type Lease, type ReadResult } from "../machine/machine.ts";
 
 export interface RequestOptions {
   /** Ends the wait. A write that was proposed by then is `CONCORD_OUTCOME_UNKNOWN`. */
@@ -90,6 +90,12 @@ export interface NodeApi {
   header(): NodeHeader;
   /** Proposes here or forwards to the leader once. Resolves with the machine's outcome, refusals included. */
   propose(command: Command, options?: RequestOptions): Promise<Outcome>;
+  /** Grants a lease; `id` 0 has one chosen. */
+  grantLease(id: bigint, ttlSeconds: number, options?: RequestOptions): Promise<Outcome>;
+  /** Renews a lease for the time it was granted for. Renewals that come together share an entry of the log. */
+  renewLease(id: bigint, options?: RequestOptions): Promise<Outcome>;
+  /** What this member knows; in the order of their ids. */
+  leases(): readonly Lease[];
   /** A range or a read-only txn. `eventual` without a signal to wait for resolves at once. */
   read(operation: RangeOperation | TxnOperation, level: ReadLevel, options?: RequestOptions): Promise<ReadResult>;
   /** Synchronous local read of one key. */

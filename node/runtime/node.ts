@@ -6,7 +6,7 @@ import {
   type RangeOperation,
   type TxnOperation,
 } from "../machine/commands.ts";
-import { Machine, type ReadResult } from "../machine/machine.ts";
+import { type Lease, Machine, type ReadResult } from "../machine/machine.ts";
 import { SnapshotEncoder } from "../codec/snapshot.ts";
 import { membersConfiguration } from "./configuration.ts";
 import { type Member } from "./member.ts";
@@ -85,6 +85,25 @@ export class ConcordNode implements NodeApi {
   async propose(command: Command, options: RequestOptions = {}): Promise<Outcome> {
     const replica = this.#replica();
     return this.#settle<Outcome>(options, "write", (timeoutMs, done) => replica.propose(command, timeoutMs, done));
+  }
+
+  async grantLease(id: bigint, ttlSeconds: number, options: RequestOptions = {}): Promise<Outcome> {
+    const { environment } = this.#member.options;
+    for (;;) {
+      const chosen = id === 0n ? BigInt(`0x${environment.randomId()}`) : id;
+      const outcome = await this.propose({ type: "leaseGrant", id: chosen, ttlSeconds }, options);
+      const taken = !outcome.ok && outcome.reason === "leaseExists";
+      if (id !== 0n || !taken) return outcome;
+    }
+  }
+
+  async renewLease(id: bigint, options: RequestOptions = {}): Promise<Outcome> {
+    const replica = this.#replica();
+    return this.#settle<Outcome>(options, "write", (timeoutMs, done) => replica.renewals.renew(id, timeoutMs, done));
+  }
+
+  leases(): readonly Lease[] {
+    return this.#replica().machine.leases.list();
   }
 
   async barrier(options: RequestOptions = {}): Promise<void> {

@@ -1,7 +1,6 @@
 import { CodecError } from "../codec/bytes.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "../codec/message.ts";
 import { encodeEntry } from "../codec/entry-header.ts";
-import { ConcordError } from "../client/errors.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
 import { type Machine, type MachineOptions } from "../machine/machine.ts";
 import { type RaftCore } from "../raft/core.ts";
@@ -24,6 +23,8 @@ import { type CheckpointSlots } from "./checkpoint-slots.ts";
 import { GROUP_ID, TICK_MS } from "./constants.ts";
 import { type Environment, firstRequestNumber, type RuntimeLogger } from "./environment.ts";
 import { Forwarding } from "./forwarding.ts";
+import { LeaseExpiry } from "./lease-expiry.ts";
+import { LeaseRenewals } from "./lease-renewals.ts";
 import { LeaderSearch } from "./leader-search.ts";
 import { MembershipRequests } from "./membership-requests.ts";
 import { PersistQueue } from "./persist-queue.ts";
@@ -80,6 +81,7 @@ export class Replica {
   readonly reads: ReadRequests;
   readonly watches: WatchHub;
   readonly membership: MembershipRequests;
+  readonly renewals: LeaseRenewals;
   readonly #options: ReplicaOptions;
   readonly #core: RaftCore;
   readonly #forwarding: Forwarding;
@@ -89,6 +91,7 @@ export class Replica {
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #leaderSearch: LeaderSearch;
+  readonly #leaseExpiry: LeaseExpiry;
   #machine: Machine;
   #clock: LeaderClock | undefined;
   /** As the last turn saw it. */
@@ -117,6 +120,8 @@ export class Replica {
     });
     this.#forwarding = new Forwarding(this);
     this.membership = new MembershipRequests(this, options.environment);
+    this.renewals = new LeaseRenewals(this);
+    this.#leaseExpiry = new LeaseExpiry(this);
     this.#checkpointer = new Checkpointer(this, options.slots, options.log);
     this.#sender = new SnapshotSender(this);
     this.#receiver = new SnapshotReceiver(this, options.slots, options.log);
@@ -167,6 +172,11 @@ export class Replica {
   /** This member leads, and has applied an entry of its own term: its state is current and its clock runs. */
   get inOffice(): boolean {
     return this.#clock !== undefined;
+  }
+
+  /** The cluster's time as this leader's clock has it, ms; undefined out of office. */
+  get clusterTimeMs(): number | undefined {
+    return this.#clock?.stamps().clusterTimeMs;
   }
 
   /** Requests that have no answer yet. */
@@ -435,11 +445,8 @@ export class Replica {
       this.proposals.expire(now, leaderKnown);
       this.reads.expire(now, leaderKnown);
       this.membership.expire(now);
+      this.#leaseExpiry.tick();
       if (!this.#receiver.switching) this.step({ type: "tick" });
     });
   }
 }
-
-/** The error of an operation that the machine or the core refused, for members' requests. */
-export const asConcordError = (error: unknown): ConcordError =>
-  ConcordError.is(error) ? error : new ConcordError("CONCORD_INTERNAL", undefined, { cause: error });

@@ -5,6 +5,8 @@ import { type Principal } from "./principal.ts";
 /** One thing a request touches. A request is allowed when all of its accesses are. */
 export type Access =
   | { readonly type: "read" | "write"; readonly range: KeyRange }
+  /** Leases, and the names of the keys that hang on them. */
+  | { readonly type: "lease" }
   /** Members and state of the node, without keys or values. */
   | { readonly type: "status" }
   /** Discarding history: reads of old revisions end for everybody. */
@@ -27,6 +29,7 @@ function permits(principal: Principal, access: Access): boolean {
   switch (access.type) {
     case "read":
     case "write":
+    case "lease":
     case "status":
     case "compact":
       return true;
@@ -37,8 +40,8 @@ function permits(principal: Principal, access: Access): boolean {
 
 /**
  * Everything an operation touches, nested txns included. What a put or delete returns of the old row is a read, and so is
- * `ignoreValue`, which keeps the old value. A lease that is attached could delete the key later; that needs no further
- * access while leases carry no keys of others.
+ * `ignoreValue`, which keeps the old value. A lease that is attached can delete the key later: whoever attaches it may
+ * write the key anyway.
  */
 export function* accessesOf(operation: Operation): Generator<Access> {
   switch (operation.type) {

@@ -22,6 +22,9 @@ const CODE_OF_REASON: Readonly<Record<RefusedReason, ErrorCode>> = {
   alreadyFounded: "CONCORD_ALREADY_FOUNDED",
   unknownMember: "CONCORD_MEMBER_NOT_FOUND",
   unknownVersion: "CONCORD_INVALID_ARGUMENT",
+  leaseExists: "CONCORD_LEASE_EXISTS",
+  leaseTtlTooLarge: "CONCORD_LEASE_TTL_TOO_LARGE",
+  tooManyLeases: "CONCORD_TOO_MANY_LEASES",
 };
 
 export interface Answer<T extends Reply["type"]> {

@@ -1,6 +1,7 @@
 import { type NodeApi } from "../runtime/node-api.ts";
 import { ClusterService } from "./cluster.ts";
 import { KvService } from "./kv.ts";
+import { LeaseService } from "./lease.ts";
 import { MaintenanceService } from "./maintenance.ts";
 import { principalOf, type ConnectionFacts, type Principal } from "./principal.ts";
 import { WatchService } from "./watch.ts";
@@ -16,6 +17,7 @@ export interface ServiceOptions {
 export class Services {
   readonly kv: KvService;
   readonly watch: WatchService;
+  readonly lease: LeaseService;
   readonly cluster: ClusterService;
   readonly maintenance: MaintenanceService;
   readonly #node: NodeApi;
@@ -24,6 +26,7 @@ export class Services {
   constructor(node: NodeApi, options: ServiceOptions) {
     this.kv = new KvService(node);
     this.watch = new WatchService(node);
+    this.lease = new LeaseService(node);
     this.cluster = new ClusterService(node, options.name);
     this.maintenance = new MaintenanceService(node);
     this.#node = node;

@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { type Compare, type Operation, type Outcome, type RangeOperation } from "../../node/machine/commands.ts";
+import {
+  type Command,
+  type Compare,
+  type Operation,
+  type Outcome,
+  type RangeOperation,
+} from "../../node/machine/commands.ts";
 import { type FrozenState, Machine, type ReadTask } from "../../node/machine/machine.ts";
 import { NaiveMachine, plain } from "./naive-machine.ts";
 
@@ -30,7 +36,11 @@ const put = fc
     type: fc.constant("put" as const),
     key,
     value,
-    lease: fc.oneof({ weight: 30, arbitrary: fc.constant(0n) }, { weight: 1, arbitrary: fc.constant(5n) }),
+    lease: fc.oneof(
+      { weight: 20, arbitrary: fc.constant(0n) },
+      { weight: 8, arbitrary: fc.constantFrom(1n, 2n) },
+      { weight: 1, arbitrary: fc.constant(-5n) },
+    ),
     previous: fc.boolean(),
     ignoreValue: fc.constant(false),
     ignoreLease: fc.constantFrom(false, false, false, true),
@@ -81,8 +91,19 @@ const { operation } = fc.letrec<{ operation: Operation; txn: Operation }>((tie) 
   }),
 }));
 
+const leaseId = fc.constantFrom(1n, 2n, -5n);
+const lease: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ type: fc.constant("leaseGrant" as const), id: leaseId, ttlSeconds: fc.nat(9) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("leaseRevoke" as const), id: leaseId }) },
+  fc.record({ type: fc.constant("leaseKeepAlive" as const), ids: fc.array(leaseId, { maxLength: 3 }) }),
+  fc.record({ type: fc.constant("leaseTimeToLive" as const), id: leaseId, keys: fc.boolean() }),
+);
+
 type Step =
   | { readonly do: "apply"; readonly operation: Operation; readonly units: number }
+  | { readonly do: "lease"; readonly command: Command; readonly units: number }
+  /** What the leader does when it sees a lease end; `lateMs` 0: it looks again. */
+  | { readonly do: "expire"; readonly lateMs: number; readonly units: number }
   | { readonly do: "compact"; readonly share: number }
   | { readonly do: "sweep"; readonly units: number }
   | { readonly do: "read"; readonly operation: RangeOperation }
@@ -97,6 +118,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: fc.record({ do: fc.constant("apply" as const), operation, units }) },
   { weight: 12, arbitrary: fc.record({ do: fc.constant("apply" as const), operation: put, units }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("apply" as const), operation: remove, units }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("lease" as const), command: lease, units }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant("expire" as const), lateMs: fc.constantFrom(0, 0, 2000), units }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("compact" as const), share }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("sweep" as const), units }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("read" as const), operation: range }) },
@@ -144,12 +170,20 @@ class Pair {
   run(step: Step): void {
     switch (step.do) {
       case "apply": {
-        this.#apply(step.operation, step.units);
+        this.#apply(this.#settle(step.operation), step.units);
+        return;
+      }
+      case "lease": {
+        this.#apply(step.command, step.units);
+        return;
+      }
+      case "expire": {
+        this.#expire(step);
         return;
       }
       case "compact": {
         const command = { type: "compact", revision: this.#revision(step.share) } as const;
-        expect(plain(this.machine.apply(this.#context(), command))).toEqual(this.model.apply(command));
+        this.#apply(command, 1);
         return;
       }
       case "sweep":
@@ -157,7 +191,7 @@ class Pair {
         return;
       case "read": {
         const operation = this.#settle(step.operation) as RangeOperation;
-        this.#reads.push({ task: this.machine.read(operation), expected: this.model.apply(operation) });
+        this.#reads.push({ task: this.machine.read(operation), expected: this.model.apply(operation, 0) });
         return;
       }
       case "continue":
@@ -194,6 +228,18 @@ class Pair {
     for (const { task } of this.#reads) task.close();
     this.#reads = [];
     this.#compare(this.machine);
+    this.#compareLeases();
+  }
+
+  #compareLeases(): void {
+    const known = [...this.model.leases].map(([id, lease]) => ({ id, ...lease }));
+    expect(this.machine.leases.list()).toEqual(known.sort((left, right) => Number(left.id - right.id)));
+    const ended = known.filter(({ deadlineMs }) => deadlineMs <= this.#nowMs);
+    const due = this.machine.leases.due(this.#nowMs, 10);
+    expect(due.map(({ id }) => id).sort()).toEqual(ended.map(({ id }) => id).sort());
+    expect(due.map(({ deadlineMs }) => deadlineMs)).toEqual(
+      ended.map(({ deadlineMs }) => deadlineMs).sort((a, b) => a - b),
+    );
   }
 
   #compare(machine: Machine): void {
@@ -214,10 +260,16 @@ class Pair {
     expect(plain(changes.previousRows)).toEqual(expected.map(({ previous }) => previous));
   }
 
-  #apply(operation: Operation, slice: number): void {
-    const command = this.#settle(operation);
+  #expire({ lateMs, units: slice }: Extract<Step, { do: "expire" }>): void {
+    const seen = this.machine.leases.due(this.#nowMs, 1)[0];
+    if (seen === undefined) return;
+    this.#apply({ type: "leaseExpire", id: seen.id, deadlineMs: seen.deadlineMs - lateMs }, slice);
+    if (lateMs === 0) expect(this.model.leases.has(seen.id)).toBe(false);
+  }
+
+  #apply(command: Command, slice: number): void {
     const before = this.machine.revision;
-    const probe = command.type === "txn" ? Uint8Array.of(97) : command.key;
+    const probe = "key" in command ? command.key : Uint8Array.of(97);
     const shown = plain(this.machine.get(probe));
     this.machine.start(this.#context(), command);
     let outcome: Outcome | undefined;
@@ -227,7 +279,7 @@ class Pair {
       expect(plain(this.machine.get(probe))).toEqual(shown);
       expect(this.machine.sweep(1)).toBe(false);
     }
-    expect(plain(outcome)).toEqual(this.model.apply(command));
+    expect(plain(outcome)).toEqual(this.model.apply(command, this.#nowMs));
   }
 
   #changes({ from, range, units: slice }: Extract<Step, { do: "changes" }>): void {
@@ -287,6 +339,7 @@ class Pair {
     this.machine = this.#load();
     expect(hashOf(this.machine)).toEqual(before);
     expect(this.machine).toMatchObject({ appliedIndex, clusterTimeMs, wallTimeMs });
+    this.#compareLeases();
   }
 
   /** Turns shares into revisions. */
@@ -303,7 +356,12 @@ class Pair {
 
   #context(): { index: number; clusterTimeMs: number; wallTimeMs: number } {
     this.#index += 1;
-    return { index: this.#index, clusterTimeMs: this.#index * 10, wallTimeMs: 1e12 + this.#index };
+    return { index: this.#index, clusterTimeMs: this.#nowMs, wallTimeMs: 1e12 + this.#index };
+  }
+
+  /** A few entries make the shortest lease. */
+  get #nowMs(): number {
+    return this.#index * 300;
   }
 }
 

@@ -39,10 +39,11 @@ export class NaiveMachine {
   compactRevision = -1;
   readonly states: Map<string, Row>[] = [new Map(), new Map()];
   readonly changes: Change[][] = [[], []];
+  readonly leases = new Map<bigint, { readonly ttlSeconds: number; readonly deadlineMs: number }>();
 
-  apply(command: Command): Plain {
+  apply(command: Command, nowMs: number): Plain {
     try {
-      return { ok: true, ...this.#apply(command) };
+      return { ok: true, ...this.#apply(command, nowMs) };
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       const { revision, compactRevision } = this;
@@ -67,12 +68,16 @@ export class NaiveMachine {
     return found;
   }
 
-  #apply(command: Command): { revision: number; reply: Plain } {
+  #apply(command: Command, nowMs: number): { revision: number; reply: Plain } {
     if (command.type === "compact") {
       if (command.revision > this.revision) throw new Refused("futureRevision");
       if (command.revision <= this.compactRevision) throw new Refused("compacted");
       this.compactRevision = command.revision;
       return { revision: this.revision, reply: { type: "compact" } };
+    }
+    if (command.type.startsWith("lease")) {
+      const reply = this.#lease(command, nowMs);
+      return { revision: this.revision, reply };
     }
     if (command.type !== "put" && command.type !== "delete" && command.type !== "range" && command.type !== "txn")
       throw new Error("Not in this model");
@@ -88,6 +93,62 @@ export class NaiveMachine {
       this.changes.push(changes);
     }
     return { revision: this.revision, reply };
+  }
+
+  #lease(command: Command, nowMs: number): Plain {
+    switch (command.type) {
+      case "leaseGrant": {
+        const { id } = command;
+        if (this.leases.has(id)) throw new Refused("leaseExists");
+        const ttlSeconds = Math.max(2, command.ttlSeconds);
+        this.leases.set(id, { ttlSeconds, deadlineMs: nowMs + ttlSeconds * 1000 });
+        return { type: "leaseGrant", id, ttlSeconds };
+      }
+      case "leaseRevoke":
+        if (!this.leases.has(command.id)) throw new Refused("leaseNotFound");
+        return { type: "leaseRevoke", deleted: this.#revoke(command.id) };
+      case "leaseExpire": {
+        const lease = this.leases.get(command.id);
+        const ended = lease !== undefined && lease.deadlineMs === command.deadlineMs && lease.deadlineMs <= nowMs;
+        return { type: "leaseRevoke", deleted: ended ? this.#revoke(command.id) : 0 };
+      }
+      case "leaseKeepAlive":
+        return {
+          type: "leaseKeepAlive",
+          ttls: command.ids.map((id) => {
+            const ttlSeconds = this.leases.get(id)?.ttlSeconds ?? 0;
+            if (ttlSeconds > 0) this.leases.set(id, { ttlSeconds, deadlineMs: nowMs + ttlSeconds * 1000 });
+            return ttlSeconds;
+          }),
+        };
+      case "leaseTimeToLive": {
+        const lease = this.leases.get(command.id);
+        if (lease === undefined) return { type: "leaseTimeToLive", ttlSeconds: -1, grantedSeconds: 0, keys: [] };
+        const left = Math.max(0, Math.floor((lease.deadlineMs - nowMs) / 1000));
+        const keys = command.keys ? this.keysOf(command.id) : [];
+        return { type: "leaseTimeToLive", ttlSeconds: left, grantedSeconds: lease.ttlSeconds, keys };
+      }
+      default:
+        throw new Error("No lease command");
+    }
+  }
+
+  keysOf(id: bigint): string[] {
+    const rows = [...this.states[this.revision]!.values()].filter(({ lease }) => lease === id);
+    return rows.map(({ key }) => key).sort();
+  }
+
+  #revoke(id: bigint): number {
+    const keys = this.keysOf(id);
+    this.leases.delete(id);
+    if (keys.length === 0) return 0;
+    this.revision += 1;
+    const state = new Map(this.states[this.revision - 1]);
+    for (const key of keys) state.delete(key);
+    this.states.push(state);
+    const row = { value: "", createRevision: 0, modRevision: this.revision, version: 0, lease: 0n };
+    this.changes.push(keys.map((key, sub) => ({ type: "delete", row: { key, ...row }, sub })));
+    return keys.length;
   }
 
   #chosen(txn: TxnOperation, before: Map<string, Row>): readonly Operation[] {
@@ -106,7 +167,7 @@ export class NaiveMachine {
       case "put":
         if ((operation.ignoreValue || operation.ignoreLease) && !before.has(text(operation.key)))
           throw new Refused("keyNotFound");
-        if (operation.lease !== 0n) throw new Refused("leaseNotFound");
+        if (operation.lease !== 0n && !this.leases.has(operation.lease)) throw new Refused("leaseNotFound");
         return;
       case "range":
         if (operation.revision > this.revision) throw new Refused("futureRevision");
@@ -131,7 +192,7 @@ export class NaiveMachine {
           createRevision: old?.createRevision ?? revision,
           modRevision: revision,
           version: (old?.version ?? 0) + 1,
-          lease: 0n,
+          lease: operation.ignoreLease ? old!.lease : operation.lease,
         };
         working.set(key, row);
         changes.push({ type: "put", row, sub: changes.length });

@@ -102,24 +102,29 @@ export class Invariants {
     }
   }
 
-  /** An entry was applied. All replicas apply the same one at an index, and a majority of voters has it on disk. */
-  applied(node: SimNode, entry: Entry, nodes: readonly SimNode[]): void {
+  /**
+   * An entry was applied. All replicas apply the same one at an index, and a majority of voters has it on disk.
+   *
+   * @returns whether nobody had applied it before
+   */
+  applied(node: SimNode, entry: Entry, nodes: readonly SimNode[]): boolean {
     const { index, term } = entry;
     const known = this.#applied[index];
     const fingerprint = fingerprintOf(entry);
     if (known !== undefined) {
-      if (known.term === term && known.fingerprint === fingerprint) return;
+      if (known.term === term && known.fingerprint === fingerprint) return false;
       fail(
         `State-machine safety: ${node.name} applied another entry at index ${index} (term ${term}) than was applied before (term ${known.term})`,
       );
     }
     this.#applied[index] = { term, fingerprint };
     if (entry.type === "configuration") this.#lastChange = index;
-    if (this.#lastChange > 0 && index <= this.#lastChange + CHANGE_WINDOW_ENTRIES) return;
+    if (this.#lastChange > 0 && index <= this.#lastChange + CHANGE_WINDOW_ENTRIES) return true;
     const voters = node.replica?.core.status().configuration.voters ?? [];
     const holders = nodes.filter((each) => voters.includes(each.memberId) && each.witness.holds(index, term));
     if (2 * holders.length <= voters.length)
       fail(`Durability: ${node.name} applied entry ${index}, which ${holders.length} of ${voters.length} disks hold`);
+    return true;
   }
 
   /** Leader completeness and election safety, when a leader begins: one a term, and it has all that was ever committed. */

@@ -40,6 +40,8 @@ export interface Settings {
   /** Membership requests at once. */
   readonly requestsMax: number;
   readonly syncDelayMs: readonly [number, number];
+  /** Clients that hold a lease. */
+  readonly leaseHolders: number;
 }
 
 /** Nothing happens by chance but delays: a scenario has the stage. */
@@ -94,5 +96,6 @@ export function drawSettings(random: Prng): Settings {
       [0.2, 2],
       [1, 20],
     ]),
+    leaseHolders: random.pick([0, 0, 1, 3]),
   };
 }

@@ -8,6 +8,7 @@ import { Administrator } from "./administrator.ts";
 import { Client } from "./client.ts";
 import { Faults } from "./faults.ts";
 import { Invariants, InvariantViolation } from "./invariants.ts";
+import { LEASE_PREFIX, LeaseHolder } from "./lease-holder.ts";
 import { addressOf, SimNode } from "./node.ts";
 import { CALM, drawSettings, type Settings } from "./settings.ts";
 import { type Scenario, Stage } from "./stage.ts";
@@ -81,6 +82,7 @@ export class Simulation {
   readonly #changes: Change[] = [];
   readonly #trace: string[] = [];
   readonly #clients: readonly Client[];
+  readonly #leaseHolders: readonly LeaseHolder[];
   readonly #faults: Faults;
   readonly #verbose: boolean;
   readonly #scenario: Scenario | undefined;
@@ -104,6 +106,10 @@ export class Simulation {
     this.#clients = Array.from(
       { length: this.settings.clients },
       (_, position) => new Client(this, `c${position}`, this.random.fork(`client-${position}`)),
+    );
+    this.#leaseHolders = Array.from(
+      { length: this.settings.leaseHolders },
+      (_, position) => new LeaseHolder(this, `h${position}`, this.random.fork(`holder-${position}`)),
     );
     this.#faults = new Faults(this, this.random.fork("faults"));
   }
@@ -153,12 +159,12 @@ export class Simulation {
   /** Clients at work, while faults happen. */
   #befall(): void {
     this.administrator.start();
-    for (const client of this.#clients) client.start();
+    for (const client of [...this.#clients, ...this.#leaseHolders]) client.start();
     this.#faults.start();
     const end = this.clock.now + this.settings.durationMs;
     this.#until("", Infinity, () => this.clock.now >= end);
     this.#faults.stop();
-    for (const client of this.#clients) client.stop();
+    for (const client of [...this.#clients, ...this.#leaseHolders]) client.stop();
   }
 
   /** Nothing but the scenario, until it came to its point once. */
@@ -196,7 +202,14 @@ export class Simulation {
       written = true;
     });
     this.#until("a write succeeds", LIVENESS_MS, () => written);
+    this.#until("no lease is left", LIVENESS_MS, () => this.#withoutLeases());
     this.#until("all members agree", LIVENESS_MS, () => this.#agree());
+  }
+
+  /** Nobody renews them any more. */
+  #withoutLeases(): boolean {
+    const replicas = [...this.administrator.wanted].map(({ replica }) => replica);
+    return replicas.every((replica) => replica?.machine.leases.count === 0);
   }
 
   #agree(): boolean {
@@ -279,7 +292,8 @@ export class Simulation {
     this.#mix(entry.index);
     this.#mix(this.clock.events);
     this.#guard(() => {
-      this.#invariants.applied(node, entry, this.nodes);
+      const first = this.#invariants.applied(node, entry, this.nodes);
+      if (first) for (const holder of this.#leaseHolders) holder.check(machine);
       if (machine.revision <= this.#lastRevision) return;
       const { events } = machine.changes(ALL, this.#lastRevision + 1, machine.revision, {
         previous: false,
@@ -287,6 +301,7 @@ export class Simulation {
       });
       for (const { type, row } of events) {
         const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1");
+        if (text(row.key).startsWith(LEASE_PREFIX)) continue;
         this.#changes.push({
           revision: row.modRevision,
           key: text(row.key),

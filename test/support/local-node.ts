@@ -6,7 +6,7 @@ import {
   type RangeOperation,
   type TxnOperation,
 } from "../../node/machine/commands.ts";
-import { Machine, type ReadResult } from "../../node/machine/machine.ts";
+import { type Lease, Machine, type ReadResult } from "../../node/machine/machine.ts";
 import {
   type NodeApi,
   type NodeHeader,
@@ -107,6 +107,19 @@ export class LocalNode implements NodeApi {
     this.situation.nextWriteFails = undefined;
     if (failure !== undefined) throw failure;
     return this.machine.check(command) ?? this.#apply(command);
+  }
+
+  grantLease(id: bigint, ttlSeconds: number): Promise<Outcome> {
+    const chosen = id === 0n ? BigInt(`0x${systemEnvironment.randomId()}`) : id;
+    return this.propose({ type: "leaseGrant", id: chosen, ttlSeconds });
+  }
+
+  renewLease(id: bigint): Promise<Outcome> {
+    return this.propose({ type: "leaseKeepAlive", ids: [id] });
+  }
+
+  leases(): readonly Lease[] {
+    return this.machine.leases.list();
   }
 
   async read(operation: RangeOperation | TxnOperation, level: ReadLevel): Promise<ReadResult> {

@@ -54,6 +54,10 @@ export function txnResponse(reply: Extract<Reply, { type: "txn" }>, revision: nu
         case "txn":
           return { response_txn: { header, ...txnResponse(each, revision) } };
         case "compact":
+        case "leaseGrant":
+        case "leaseRevoke":
+        case "leaseKeepAlive":
+        case "leaseTimeToLive":
         case "ok":
           return {};
       }

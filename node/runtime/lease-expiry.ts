@@ -1,0 +1,39 @@
+import { type Replica } from "./replica.ts";
+
+/** Ends proposed at one tick: more wait for the next one, so that many leases that end together hold nothing up. */
+const EXPIRIES_PER_TICK = 200;
+const TIMEOUT_MS = 5_000;
+/**
+ * Longest time that the log is behind the leader's clock while there are leases. A new leader goes on from the last stamp
+ * in the log, so its leases end later by up to this; without it they would by all the time in which nobody wrote.
+ */
+const TIME_STEP_MS = 500;
+
+/**
+ * Ends leases while this member leads. Its clock only says when to propose it: the entry names the end that was seen and
+ * does nothing when that has moved, and its stamp is compared again when it is applied (D9).
+ */
+export class LeaseExpiry {
+  readonly #replica: Replica;
+  readonly #ending = new Set<bigint>();
+  #advancing = false;
+
+  constructor(replica: Replica) {
+    this.#replica = replica;
+  }
+
+  tick(): void {
+    const { machine, clusterTimeMs: now } = this.#replica;
+    if (now === undefined || machine.leases.count === 0) return;
+    for (const { id, deadlineMs } of machine.leases.due(now, EXPIRIES_PER_TICK + this.#ending.size)) {
+      if (this.#ending.has(id)) continue;
+      this.#ending.add(id);
+      this.#replica.propose({ type: "leaseExpire", id, deadlineMs }, TIMEOUT_MS, () => this.#ending.delete(id));
+    }
+    if (this.#advancing || now - machine.clusterTimeMs < TIME_STEP_MS) return;
+    this.#advancing = true;
+    this.#replica.propose({ type: "advanceTime" }, TIMEOUT_MS, () => {
+      this.#advancing = false;
+    });
+  }
+}
