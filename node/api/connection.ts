@@ -23,17 +23,17 @@ export function inspectConnection(socket: TLSSocket): string | undefined {
   const plain = socket.getPeerCertificate();
   const name: string | string[] | undefined = plain.subject.CN;
   remembered.set(plain, { subject: (Array.isArray(name) ? name[0] : name) ?? "", identity: found.identity });
-  // gRPC asks for it at every call: it gets the same object each time.
+  // REST asks for it at every request: it gets the same object each time.
   socket.getPeerCertificate = (() => plain) as TLSSocket["getPeerCertificate"];
   return undefined;
 }
 
 /** Undefined for a certificate that no inspected connection showed. */
-export function rememberedCertificate(certificate: PeerCertificate | undefined): CertificateFacts | undefined {
+function rememberedCertificate(certificate: PeerCertificate | undefined): CertificateFacts | undefined {
   return certificate === undefined ? undefined : remembered.get(certificate);
 }
 
-/** For HTTP/1.1, where the socket is at hand. */
+/** What a door needs to know of a connection. */
 export function connectionFacts(socket: Socket): ConnectionFacts {
   const secure = socket instanceof TLSSocket;
   return {

@@ -66,7 +66,6 @@ export class Doors {
     const services = new Services(node, configuration);
     this.#metrics = new NodeMetrics(this.#handle, () => this.#snapshot(node, configuration), options.peers);
     this.#etcd = new EtcdDoor(services, {
-      secure: tls !== undefined,
       maxRequestBytes: configuration.maxRequestBytes,
       quotaBytes: configuration.quotaBackendBytes,
       electionTimeoutMs: configuration.electionTimeout,

@@ -92,6 +92,30 @@ describe("a plan in any weather", () => {
   });
 });
 
+describe("a node that is lost with its volume", () => {
+  it.each(["follower", "leader"])("that held the %s gets a replacement while its pod never ends", (role) => {
+    const { world, operator } = run(`lost-${role}`);
+    edit(world, { replicas: 3 });
+    converge(world, operator);
+    const victim = world.voters().find(({ id }) => (id === world.group?.leaderId) === (role === "leader"))!;
+    const pod = world.podOf(victim)!;
+    const claim = world.find("PersistentVolumeClaim", pod.claimName)!;
+    world.loseNode(pod);
+    // A person knows that the disk will not come back. The claim stays as long as its pod does.
+    world.delete("PersistentVolumeClaim", claim.name);
+    const replaced = () => world.voters().length === 3 && world.voters().every(({ id }) => id !== victim.id);
+    for (let passes = 0; !replaced(); passes++) {
+      expect(passes, operator.trace.slice(-10).join("; ")).toBeLessThan(PASSES_MAX);
+      operator.pass(FAIR);
+      world.tick();
+    }
+    expect(world.pods.get(pod.name)).toBe(pod);
+    expect(world.find("PersistentVolumeClaim", claim.name)).toBe(claim);
+    // The node comes back, and what is left of the member goes.
+    converge(world, operator);
+  });
+});
+
 describe("a founding whose disk is lost", () => {
   it.each(Array.from({ length: 10 }, (_, seed) => seed))("is never repeated elsewhere (seed %i)", (seed) => {
     const { world, operator } = run(`founder-${seed}`);

@@ -116,7 +116,7 @@ export class OperatorProcess {
         ...templateFacts(object),
         settled: true,
       })),
-      pods: pods.map(podFacts),
+      pods: pods.map((pod) => podFacts(pod, this.#world.isOverdue(pod))),
       volumeClaims: ofKinds("PersistentVolumeClaim").map((object) => ({
         ...this.#facts(object),
         phase: "Bound",
@@ -269,13 +269,13 @@ function templateFacts(set: StoredObject): { templateHash: string | undefined; i
   };
 }
 
-function podFacts(pod: Pod): PodFacts {
+function podFacts(pod: Pod, overdue: boolean): PodFacts {
   return {
     name: pod.name,
     uid: pod.uid,
     resourceVersion: "1",
     deleting: pod.deleting,
-    overdue: false,
+    overdue,
     labels: pod.labels,
     annotations: { [ANNOTATION.templateHash]: pod.templateHash },
     controllerUid: pod.statefulSetUid,

@@ -32,6 +32,8 @@ export interface Pod {
   exitedClean: boolean;
   /** Cannot talk to the other members for a while. */
   partitioned: boolean;
+  /** When its node stopped to answer; it ends only when the node is back. */
+  lostAt: number | undefined;
   /** A leader that was cut off goes on telling what it knew, until it hears of another one. */
   deposed: MemberReport | undefined;
 }
@@ -65,6 +67,7 @@ export interface RaftGroup {
 export const CLUSTER = { name: "demo", namespace: "default", uid: "0a1b2c3d-demo" } as const;
 export const BAD_IMAGE = "concord:broken";
 const LEARNER_STEP = 4;
+const OVERDUE_MS = 60_000;
 
 export class WorldError extends Error {}
 
@@ -194,14 +197,15 @@ export class World {
     this.#endPods();
     this.#collectClaims();
     for (const set of this.ofKind("StatefulSet")) if (this.random.chance(0.7)) this.#reconcileStatefulSet(set);
-    for (const pod of this.pods.values()) if (!pod.running && this.random.chance(0.6)) this.#start(pod);
+    for (const pod of this.pods.values())
+      if (!pod.running && pod.lostAt === undefined && this.random.chance(0.6)) this.#start(pod);
     this.#raft();
     for (const pod of this.pods.values()) pod.ready = this.#isReady(pod);
   }
 
   #endPods(): void {
     for (const pod of [...this.pods.values()]) {
-      if (pod.deleting && this.random.chance(0.6)) this.pods.delete(pod.name);
+      if (pod.lostAt === undefined && pod.deleting && this.random.chance(0.6)) this.pods.delete(pod.name);
     }
   }
 
@@ -235,6 +239,7 @@ export class World {
       ready: false,
       exitedClean: false,
       partitioned: false,
+      lostAt: undefined,
       deposed: undefined,
     });
   }
@@ -294,8 +299,20 @@ export class World {
     pod.partitioned = true;
   }
 
+  /** The node of a pod is lost: Kubernetes gives the pod up, and nobody can end it. */
+  loseNode(pod: Pod): void {
+    pod.lostAt = this.now;
+    pod.running = false;
+    pod.deleting = true;
+  }
+
+  isOverdue(pod: Pod): boolean {
+    return pod.lostAt !== undefined && pod.deleting && this.now > pod.lostAt + OVERDUE_MS;
+  }
+
   heal(): void {
     for (const pod of this.pods.values()) {
+      pod.lostAt = undefined;
       pod.partitioned = false;
       pod.deposed = undefined;
     }
@@ -418,7 +435,9 @@ export class World {
   checkCreate(kind: string): void {
     if (kind !== "StatefulSet") return;
     for (const { name, state } of this.status.members ?? []) {
-      if (state === "Removing" && (this.pods.has(podName(name)) || this.find("StatefulSet", name) !== undefined))
+      const pod = this.pods.get(podName(name));
+      const placed = (pod !== undefined && !this.isOverdue(pod)) || this.find("StatefulSet", name) !== undefined;
+      if (state === "Removing" && placed)
         throw new Error(`A member is made while the pod of ${name}, which was removed, still takes its place`);
     }
   }

@@ -1,72 +1,39 @@
-import { type handleUnaryCall, type Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
 import { ConcordError } from "../../client/errors.ts";
 import { type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
-import { rememberedCertificate } from "../connection.ts";
+import { type CallFacts } from "../grpc/method.ts";
 import { responseHeader } from "./responses.ts";
 import { type ResponseHeader } from "./messages.ts";
-import { grpcError } from "./status.ts";
 
-/** What a gRPC call of either kind tells about itself. */
-export type CallFacts = Pick<ServerUnaryCall<unknown, unknown>, "getPeer" | "getAuthContext" | "getDeadline"> & {
-  readonly metadata: Metadata;
-};
+/** A unary method: the request as its codec read it. */
+export type UnaryHandler = (request: never, call: CallFacts) => Promise<object>;
+/** By the names of rpc.proto. */
+export type UnaryHandlers = Readonly<Record<string, UnaryHandler>>;
 
 /** What every method needs around its own work. */
 export class EtcdCalls {
   readonly services: Services;
-  readonly #secure: boolean;
   readonly #timeoutMs: number;
-  readonly #observe: (method: string, code: number, durationMs: number) => void;
 
-  constructor(
-    services: Services,
-    options: {
-      readonly secure: boolean;
-      readonly timeoutMs: number;
-      readonly observe: (method: string, code: number, durationMs: number) => void;
-    },
-  ) {
+  /** @param options.timeoutMs - of calls whose client does not give up earlier */
+  constructor(services: Services, options: { readonly timeoutMs: number }) {
     this.services = services;
-    this.#secure = options.secure;
     this.#timeoutMs = options.timeoutMs;
-    this.#observe = options.observe;
   }
 
-  /** Wraps a method: leader check, time limit, errors as etcd's statuses, measurement. */
+  /** Wraps a method: leader check, principal, time limit. */
   unary<Request>(
-    method: string,
     handle: (request: Request, principal: Principal, options: RequestOptions) => Promise<object>,
-  ): handleUnaryCall<Request, object> {
-    return (call, callback) => {
-      const startedAt = performance.now();
-      const answer = async (): Promise<object> => {
-        this.requireLeader(call.metadata);
-        return handle(call.request, this.principal(call), { timeoutMs: this.#timeLeft(call) });
-      };
-      answer().then(
-        (response) => {
-          this.#observe(method, 0, performance.now() - startedAt);
-          callback(null, response);
-        },
-        (error: unknown) => {
-          const failure = grpcError(error);
-          this.#observe(method, failure.code, performance.now() - startedAt);
-          callback(failure);
-        },
-      );
+  ): (request: Request, call: CallFacts) => Promise<object> {
+    return (request, call) => {
+      this.requireLeader(call);
+      return handle(request, this.principal(call), { timeoutMs: this.#timeLeft(call) });
     };
   }
 
   principal(call: CallFacts): Principal {
-    const peer = call.getPeer();
-    const portAt = peer.lastIndexOf(":");
-    return this.services.principalOf({
-      secure: this.#secure,
-      remoteAddress: portAt > 0 ? peer.slice(0, portAt).replace(/^\[|\]$/g, "") : undefined,
-      certificate: rememberedCertificate(call.getAuthContext().sslPeerCertificate),
-    });
+    return this.services.principalOf(call.connection);
   }
 
   header(revision?: number): ResponseHeader {
@@ -79,8 +46,8 @@ export class EtcdCalls {
   }
 
   /** A client that sends `hasleader: true` would rather go to another member than wait for an election. */
-  requireLeader(metadata: Metadata): void {
-    if (wantsLeader(metadata) && this.services.header().leaderId === "") throw new ConcordError("CONCORD_NO_LEADER");
+  requireLeader(call: CallFacts): void {
+    if (wantsLeader(call) && this.services.header().leaderId === "") throw new ConcordError("CONCORD_NO_LEADER");
   }
 
   /** etcd's learners answer nothing that needs the quorum; its clients then turn to a voter. */
@@ -89,13 +56,14 @@ export class EtcdCalls {
   }
 
   /** The client's deadline, when it is nearer than the door's own limit. */
-  #timeLeft(call: CallFacts): number {
-    const deadline = call.getDeadline();
-    const at = deadline instanceof Date ? deadline.getTime() : deadline;
-    return Number.isFinite(at) ? Math.max(1, Math.min(this.#timeoutMs, at - Date.now())) : this.#timeoutMs;
+  #timeLeft({ deadlineAt }: CallFacts): number {
+    if (deadlineAt === Number.POSITIVE_INFINITY) return this.#timeoutMs;
+    return Math.max(1, Math.min(this.#timeoutMs, deadlineAt - Date.now()));
   }
 }
 
-export function wantsLeader(metadata: Metadata): boolean {
-  return metadata.get("hasleader")[0] === "true";
+export function wantsLeader({ headers }: CallFacts): boolean {
+  const value = headers["hasleader"];
+  // Sent twice, it comes as a list; the first counts.
+  return value === "true" || (typeof value === "string" && value.startsWith("true,"));
 }

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type ServiceDefinition } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
+import { loadSync, type ServiceDefinition } from "@grpc/proto-loader";
 
 /**
  * The version of etcd's API that Concord speaks, for clients that choose features by it. kube-apiserver asks a watch for

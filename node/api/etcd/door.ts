@@ -1,20 +1,20 @@
-import { type Duplex } from "node:stream";
-import { Server, ServerCredentials, type ConnectionInjector } from "@grpc/grpc-js";
+import { type Socket } from "node:net";
 import { ConcordError } from "../../client/errors.ts";
 import { type Services } from "../../service/services.ts";
-import { EtcdCalls } from "./calls.ts";
+import { type Method, type StreamMethod } from "../grpc/method.ts";
+import { GrpcServer } from "../grpc/server.ts";
+import { EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { clusterMethods } from "./cluster.ts";
-import { loadEtcdServices } from "./definition.ts";
+import { type EtcdServices, loadEtcdServices } from "./definition.ts";
 import { kvMethods } from "./kv.ts";
 import { maintenanceMethods } from "./maintenance.ts";
-import { grpcError } from "./status.ts";
-import { withUnimplemented } from "./unimplemented.ts";
-import { WatchStream, type WatchCall } from "./watch-stream.ts";
-import { withFastCodecs } from "./wire.ts";
+import { type WatchRequestMessage, type WatchResponse } from "./messages.ts";
+import { grpcStatus } from "./status.ts";
+import { unimplemented } from "./unimplemented.ts";
+import { WatchStream, type WatchStreamOptions } from "./watch-stream.ts";
+import { codecOf } from "./wire.ts";
 
 export interface EtcdDoorOptions {
-  /** Whether the connections it is given came through TLS. */
-  readonly secure: boolean;
   /** Largest request, bytes. Like etcd, messages may be 512 KiB larger to leave room for what is around it. */
   readonly maxRequestBytes: number;
   readonly quotaBytes: number;
@@ -25,8 +25,6 @@ export interface EtcdDoorOptions {
 }
 
 const MESSAGE_OVERHEAD_BYTES = 512 * 1024;
-const STREAMS_PER_CONNECTION_MAX = 10_000;
-const HEADER_BYTES_MAX = 16 * 1024;
 const WATCHES_PER_STREAM_MAX = 10_000;
 const REQUEST_TIMEOUT_MS = 5000;
 /** Looks without a leader, one election timeout apart, after which streams with `hasleader` end: as many as etcd takes. */
@@ -37,8 +35,7 @@ const LEADERLESS_LOOKS = 3;
  * that its clients work unchanged.
  */
 export class EtcdDoor {
-  readonly #server: Server;
-  readonly #injector: ConnectionInjector;
+  readonly #server: GrpcServer;
   readonly #calls: EtcdCalls;
   readonly #streams = new Set<WatchStream>();
   readonly #leaderWatch: NodeJS.Timeout;
@@ -46,38 +43,32 @@ export class EtcdDoor {
 
   constructor(services: Services, options: EtcdDoorOptions) {
     const messageBytes = options.maxRequestBytes + MESSAGE_OVERHEAD_BYTES;
-    this.#server = new Server({
-      "grpc.max_receive_message_length": messageBytes,
-      "grpc.max_send_message_length": -1,
-      "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION_MAX,
-      "grpc.max_metadata_size": HEADER_BYTES_MAX,
-      "grpc.enable_channelz": 0,
-    });
     // As much again as one election, so that a write outlives the change of a leader.
-    this.#calls = new EtcdCalls(services, {
-      secure: options.secure,
-      timeoutMs: REQUEST_TIMEOUT_MS + 2 * options.electionTimeoutMs,
-      observe: options.observe ?? (() => undefined),
-    });
-    const streamOptions = {
+    this.#calls = new EtcdCalls(services, { timeoutMs: REQUEST_TIMEOUT_MS + 2 * options.electionTimeoutMs });
+    const watch = this.#watchMethod({
       progressIntervalMs: options.progressIntervalMs,
       messageBytes,
       watchesMax: WATCHES_PER_STREAM_MAX,
+    });
+    const handlers: Readonly<Record<keyof EtcdServices, UnaryHandlers>> = {
+      KV: kvMethods(this.#calls),
+      Watch: {},
+      Lease: {},
+      Cluster: clusterMethods(this.#calls),
+      Maintenance: maintenanceMethods(this.#calls, options),
     };
-    const { KV, Watch, Lease, Cluster, Maintenance } = loadEtcdServices();
-    this.#server.addService(withFastCodecs(KV), withUnimplemented(KV, kvMethods(this.#calls)));
-    this.#server.addService(Watch, { Watch: (call: WatchCall) => this.#openStream(call, streamOptions) });
-    this.#server.addService(Lease, withUnimplemented(Lease, {}));
-    this.#server.addService(Cluster, withUnimplemented(Cluster, clusterMethods(this.#calls)));
-    this.#server.addService(Maintenance, withUnimplemented(Maintenance, maintenanceMethods(this.#calls, options)));
-    this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#server = new GrpcServer(methodTable(handlers, watch), {
+      messageBytesMax: messageBytes,
+      statusOf: grpcStatus,
+      observe: options.observe ?? (() => undefined),
+    });
     this.#leaderWatch = setInterval(() => this.#lookForLeader(), options.electionTimeoutMs);
     this.#leaderWatch.unref();
   }
 
   /** Takes over a connection that speaks HTTP/2 from its first byte on. TLS is behind it already. */
-  accept(connection: Duplex): void {
-    this.#injector.injectConnection(connection);
+  accept(connection: Socket): void {
+    this.#server.accept(connection);
   }
 
   get watchCount(): number {
@@ -90,20 +81,19 @@ export class EtcdDoor {
   async close(graceMs = 1000): Promise<void> {
     clearInterval(this.#leaderWatch);
     for (const stream of [...this.#streams]) stream.fail(new ConcordError("CONCORD_STOPPED"));
-    this.#injector.drain(graceMs);
-    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
-    this.#injector.destroy();
+    await this.#server.close(graceMs);
   }
 
-  #openStream(call: WatchCall, options: ConstructorParameters<typeof WatchStream>[2]): void {
-    try {
-      this.#calls.requireLeader(call.metadata);
-      this.#calls.refuseLearner();
-      const stream = new WatchStream(call, this.#calls, options, () => this.#streams.delete(stream));
-      this.#streams.add(stream);
-    } catch (error) {
-      call.emit("error", grpcError(error));
-    }
+  #watchMethod(options: WatchStreamOptions): Pick<WatchMethod, "open"> {
+    return {
+      open: (call) => {
+        this.#calls.requireLeader(call);
+        this.#calls.refuseLearner();
+        const stream = new WatchStream(call, this.#calls, options, () => this.#streams.delete(stream));
+        this.#streams.add(stream);
+        return stream;
+      },
+    };
   }
 
   #lookForLeader(): void {
@@ -113,4 +103,24 @@ export class EtcdDoor {
       if (stream.wantsLeader) stream.fail(new ConcordError("CONCORD_NO_LEADER"));
     }
   }
+}
+
+type WatchMethod = StreamMethod<WatchRequestMessage, WatchResponse>;
+
+/** Every method of rpc.proto by its path. */
+function methodTable(
+  handlers: Readonly<Record<keyof EtcdServices, UnaryHandlers>>,
+  watch: Pick<WatchMethod, "open">,
+): ReadonlyMap<string, Method> {
+  const methods = new Map<string, Method>();
+  for (const [service, definition] of Object.entries(loadEtcdServices())) {
+    for (const [name, method] of Object.entries(definition)) {
+      const handle = handlers[service as keyof EtcdServices][name];
+      const codec = codecOf(method);
+      if (handle !== undefined) methods.set(method.path, { type: "unary", name, codec, handle } as Method);
+      else if (service === "Watch") methods.set(method.path, { type: "stream", codec, ...watch } as Method);
+      else methods.set(method.path, unimplemented(name));
+    }
+  }
+  return methods;
 }

@@ -1,6 +1,5 @@
-import { type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { ConcordError } from "../../client/errors.ts";
-import { type EtcdCalls } from "./calls.ts";
+import { type EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import {
   type CompactionRequest,
   type DeleteRangeRequest,
@@ -12,29 +11,29 @@ import { deleteOperation, isSerializable, putOperation, rangeOperation, txnOpera
 import { deleteResponse, putResponse, rangeResponse, txnResponse } from "./responses.ts";
 
 /** etcdserverpb.KV */
-export function kvMethods(calls: EtcdCalls): UntypedServiceImplementation {
+export function kvMethods(calls: EtcdCalls): UnaryHandlers {
   const { kv } = calls.services;
   return {
-    Range: calls.unary<RangeRequest>("Range", async (request, principal, options) => {
+    Range: calls.unary<RangeRequest>(async (request, principal, options) => {
       if (!request.serializable) calls.refuseLearner();
       const level = request.serializable ? "eventual" : "strong";
       const { revision, reply } = await kv.range(principal, rangeOperation(request), level, options);
       return { header: calls.header(revision), ...rangeResponse(reply) };
     }),
 
-    Put: calls.unary<PutRequest>("Put", async (request, principal, options) => {
+    Put: calls.unary<PutRequest>(async (request, principal, options) => {
       calls.refuseLearner();
       const { revision, reply } = await kv.put(principal, putOperation(request), options);
       return { header: calls.header(revision), ...putResponse(reply) };
     }),
 
-    DeleteRange: calls.unary<DeleteRangeRequest>("DeleteRange", async (request, principal, options) => {
+    DeleteRange: calls.unary<DeleteRangeRequest>(async (request, principal, options) => {
       calls.refuseLearner();
       const { revision, reply } = await kv.delete(principal, deleteOperation(request), options);
       return { header: calls.header(revision), ...deleteResponse(reply) };
     }),
 
-    Txn: calls.unary<TxnRequest>("Txn", async (request, principal, options) => {
+    Txn: calls.unary<TxnRequest>(async (request, principal, options) => {
       calls.refuseLearner();
       const level = isSerializable(request) ? "eventual" : "strong";
       const { revision, reply } = await kv.txn(principal, txnOperation(request), level, options);
@@ -43,7 +42,7 @@ export function kvMethods(calls: EtcdCalls): UntypedServiceImplementation {
 
     // `physical` asks to wait until the space is free. Space is freed in memory right behind the answer, so it waits for
     // the compaction alone, and no read can tell the difference.
-    Compact: calls.unary<CompactionRequest>("Compact", async (request, principal, options) => {
+    Compact: calls.unary<CompactionRequest>(async (request, principal, options) => {
       calls.refuseLearner();
       const revision = Number(request.revision);
       if (revision < 0) throw new ConcordError("CONCORD_COMPACTED");

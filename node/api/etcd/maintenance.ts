@@ -1,7 +1,6 @@
-import { type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
 import { type NodeInfo } from "../../runtime/node-api.ts";
-import { type EtcdCalls } from "./calls.ts";
+import { type EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { ETCD_API_VERSION, ETCD_STORAGE_VERSION } from "./definition.ts";
 import { type AlarmRequest } from "./messages.ts";
 import { hexId } from "./requests.ts";
@@ -10,13 +9,10 @@ import { decimalId } from "./responses.ts";
 const ALARM_ACTIONS: Readonly<Record<string, "set" | "clear">> = { ACTIVATE: "set", DEACTIVATE: "clear" };
 
 /** etcdserverpb.Maintenance: status and alarms. */
-export function maintenanceMethods(
-  calls: EtcdCalls,
-  options: { readonly quotaBytes: number },
-): UntypedServiceImplementation {
+export function maintenanceMethods(calls: EtcdCalls, options: { readonly quotaBytes: number }): UnaryHandlers {
   return {
     // Answered from here alone, whatever state the cluster is in: it is how one finds out.
-    Status: calls.unary("Status", (_request, principal) => {
+    Status: calls.unary((_request, principal) => {
       const info = calls.services.cluster.info(principal);
       return Promise.resolve({
         header: calls.header(),
@@ -35,7 +31,7 @@ export function maintenanceMethods(
       });
     }),
 
-    Alarm: calls.unary<AlarmRequest>("Alarm", async (request, principal, requestOptions) => {
+    Alarm: calls.unary<AlarmRequest>(async (request, principal, requestOptions) => {
       const { maintenance } = calls.services;
       if (request.action === "GET")
         return { header: calls.header(), alarms: alarmMessages(calls.info(), request.alarm) };

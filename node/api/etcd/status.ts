@@ -1,5 +1,5 @@
-import { status } from "@grpc/grpc-js";
 import { ConcordError, ERROR_TABLE, type ErrorCode } from "../../client/errors.ts";
+import { STATUS, type GrpcStatus } from "../grpc/status.ts";
 
 /** etcd's clients recognise errors by code and whole text, so a text of etcd's table is sent as it is there. */
 const PREFIX = "etcdserver: ";
@@ -17,24 +17,12 @@ const UNKNOWN_OUTCOME_TEXTS: ReadonlySet<string> = new Set([
   "request timed out, possibly due to connection lost",
 ]);
 
-export interface GrpcStatus {
-  /** google.rpc.Code */
-  readonly code: number;
-  readonly details: string;
-}
-
 /** The gRPC status of any failure. What is not a ConcordError is a bug: its text stays inside. */
 export function grpcStatus(error: unknown): GrpcStatus {
-  if (!ConcordError.is(error)) return { code: status.INTERNAL, details: PREFIX + ERROR_TABLE.CONCORD_INTERNAL.message };
+  if (!ConcordError.is(error)) return { code: STATUS.internal, details: PREFIX + ERROR_TABLE.CONCORD_INTERNAL.message };
   const row = ERROR_TABLE[error.code];
   const own =
     WITH_OWN_MESSAGE.has(error.code) || (row.outcome === "unknown" && UNKNOWN_OUTCOME_TEXTS.has(error.message));
   const text = own ? error.message : row.message;
   return { code: row.grpc, details: PREFIX + text };
-}
-
-/** The same as an Error, which is what grpc-js takes. */
-export function grpcError(error: unknown): Error & GrpcStatus {
-  const { code, details } = grpcStatus(error);
-  return Object.assign(new Error(details), { code, details });
 }

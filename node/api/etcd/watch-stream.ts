@@ -1,14 +1,12 @@
-import { type ServerDuplexStream } from "@grpc/grpc-js";
 import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
 import { type Watch, type WatchBatch } from "../../runtime/node-api.ts";
 import { type Principal } from "../../service/principal.ts";
+import { type MessageStream, type StreamListener } from "../grpc/method.ts";
 import { wantsLeader, type EtcdCalls } from "./calls.ts";
 import { type WatchCreateRequest, type WatchRequestMessage, type WatchResponse } from "./messages.ts";
 import { watchRequest } from "./requests.ts";
 import { eventBytes, eventMessage } from "./responses.ts";
-import { grpcError, grpcStatus } from "./status.ts";
-
-export type WatchCall = ServerDuplexStream<WatchRequestMessage, WatchResponse>;
+import { grpcStatus } from "./status.ts";
 
 export interface WatchStreamOptions {
   /** Between two marks of progress for an idle watch, milliseconds. */
@@ -40,8 +38,8 @@ interface RunningWatch {
  * One Watch stream with its watches. Every response of a watch comes after its `created`; the events of a revision come
  * together; progress is announced only when everything up to it has been written.
  */
-export class WatchStream {
-  readonly #call: WatchCall;
+export class WatchStream implements StreamListener<WatchRequestMessage> {
+  readonly #call: MessageStream<WatchResponse>;
   readonly #calls: EtcdCalls;
   readonly #options: WatchStreamOptions;
   readonly #principal: Principal;
@@ -51,9 +49,10 @@ export class WatchStream {
   #nextId = 0;
   #closed = false;
   #progressTimer: NodeJS.Timeout | undefined;
-  #drained: Promise<void> | undefined;
+  /** Set while the client reads slower than it is written to. */
+  #backlog: { readonly drained: Promise<void>; readonly end: () => void } | undefined;
 
-  constructor(call: WatchCall, calls: EtcdCalls, options: WatchStreamOptions, onClosed: () => void) {
+  constructor(call: MessageStream<WatchResponse>, calls: EtcdCalls, options: WatchStreamOptions, onClosed: () => void) {
     this.#call = call;
     this.#calls = calls;
     this.#options = options;
@@ -63,15 +62,11 @@ export class WatchStream {
     const interval = options.progressIntervalMs * (1 + Math.random() / 10);
     this.#ticker = setInterval(() => this.#tick(), interval);
     this.#ticker.unref();
-    call.on("data", (request: WatchRequestMessage) => this.#receive(request));
-    call.on("end", () => this.#finish());
-    call.on("cancelled", () => this.#finish());
-    call.on("error", () => this.#finish());
   }
 
   /** Whether this stream would rather end than stay at a member without a leader. */
   get wantsLeader(): boolean {
-    return wantsLeader(this.#call.metadata);
+    return wantsLeader(this.#call);
   }
 
   get watchCount(): number {
@@ -82,10 +77,10 @@ export class WatchStream {
   fail(error: ConcordError): void {
     if (this.#closed) return;
     this.#release();
-    this.#call.emit("error", grpcError(error));
+    this.#call.fail(grpcStatus(error));
   }
 
-  #receive(request: WatchRequestMessage): void {
+  receive(request: WatchRequestMessage): void {
     if (this.#closed) return;
     switch (request.request_union) {
       case "create_request":
@@ -101,6 +96,23 @@ export class WatchStream {
         // Something newer than this server. etcd ignores it too: the other watches of the stream go on.
         return;
     }
+  }
+
+  ended(): void {
+    this.#release();
+    this.#call.end();
+  }
+
+  drained(): void {
+    const backlog = this.#backlog;
+    if (backlog === undefined) return;
+    this.#backlog = undefined;
+    this.#call.resume();
+    backlog.end();
+  }
+
+  closed(): void {
+    this.#release();
   }
 
   #create(request: WatchCreateRequest): void {
@@ -180,7 +192,7 @@ export class WatchStream {
 
   async #deliver(running: RunningWatch, batch: WatchBatch): Promise<void> {
     for (const part of cut(batch, this.#options.messageBytes, running.fragment)) {
-      if (this.#drained !== undefined) await this.#drained;
+      if (this.#backlog !== undefined) await this.#backlog.drained;
       if (this.#watches.get(running.id) !== running) return;
       this.#write({
         header: this.#calls.header(part.revision),
@@ -245,18 +257,12 @@ export class WatchStream {
 
   #write(response: WatchResponse): void {
     if (this.#closed) return;
-    if (this.#call.write(response) || this.#drained !== undefined) return;
-    // The client reads slower than it is written to: no new batch is taken, and no new request read, until it caught up.
+    if (this.#call.write(response) || this.#backlog !== undefined) return;
+    // No new batch is taken, and no new request read, until the client caught up.
     this.#call.pause();
-    this.#drained = new Promise((resolve) => {
-      const done = (): void => {
-        this.#drained = undefined;
-        this.#call.off("drain", done).off("cancelled", done).off("close", done);
-        this.#call.resume();
-        resolve();
-      };
-      this.#call.on("drain", done).on("cancelled", done).on("close", done);
-    });
+    let end = (): void => undefined;
+    const drained = new Promise<void>((resolve) => (end = resolve));
+    this.#backlog = { drained, end };
   }
 
   #freeId(): string {
@@ -266,18 +272,14 @@ export class WatchStream {
     return id;
   }
 
-  #finish(): void {
-    if (this.#closed) return;
-    this.#release();
-    this.#call.end();
-  }
-
   #release(): void {
+    if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#ticker);
     clearTimeout(this.#progressTimer);
     for (const { watch } of this.#watches.values()) watch.cancel();
     this.#watches.clear();
+    this.#backlog?.end();
     this.#onClosed();
   }
 }

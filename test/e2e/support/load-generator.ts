@@ -7,6 +7,7 @@
  * Stops when the file /tmp/stop appears.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from "node:http2";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -18,23 +19,13 @@ interface RangeAnswer {
   readonly kvs: readonly { readonly key: Buffer; readonly value: Buffer }[];
   readonly more: boolean;
 }
-type Call<Request, Answer> = (
-  request: Request,
-  options: { readonly deadline: number },
-  done: (error: { readonly code: number; readonly message: string } | null, answer: Answer) => void,
-) => void;
-interface KvClient {
-  readonly put: Call<Put, unknown>;
-  readonly range: Call<object, RangeAnswer>;
+interface Method<Request, Answer> {
+  readonly path: string;
+  readonly requestSerialize: (request: Request) => Buffer;
+  readonly responseDeserialize: (message: Buffer) => Answer;
 }
 
 const require = createRequire("/concord/package.json");
-const grpc = require("@grpc/grpc-js") as {
-  readonly credentials: { createSsl(ca: Buffer, key: Buffer, cert: Buffer): unknown };
-  loadPackageDefinition(definition: unknown): {
-    etcdserverpb: { KV: new (target: string, credentials: unknown, options: object) => KvClient };
-  };
-};
 const loader = require("@grpc/proto-loader") as { loadSync(file: string, options: object): unknown };
 
 const [target = "", workersText = "8", channelsText = "4"] = process.argv.slice(2);
@@ -44,19 +35,88 @@ const REQUEST_MS = 5000;
 const PAGE = 2000;
 const UNSURE = new Set([1, 2, 4, 13, 14]);
 
-const definition = loader.loadSync(PROTO, { keepCase: true, longs: Number, defaults: true, arrays: true });
-const service = grpc.loadPackageDefinition(definition).etcdserverpb.KV;
+const { "etcdserverpb.KV": kv } = loader.loadSync(PROTO, {
+  keepCase: true,
+  longs: Number,
+  defaults: true,
+  arrays: true,
+}) as {
+  readonly "etcdserverpb.KV": { readonly Put: Method<Put, unknown>; readonly Range: Method<object, RangeAnswer> };
+};
 const read = (name: string): Buffer => readFileSync(`/tls/${name}`);
-const clients = Array.from(
-  { length: Number(channelsText) },
-  () =>
-    new service(target, grpc.credentials.createSsl(read("ca.crt"), read("tls.key"), read("tls.crt")), {
-      "grpc.use_local_subchannel_pool": 1,
-      "grpc.initial_reconnect_backoff_ms": 100,
-      "grpc.min_reconnect_backoff_ms": 100,
-      "grpc.max_reconnect_backoff_ms": 500,
-    }),
-);
+const tls = { ca: read("ca.crt"), key: read("tls.key"), cert: read("tls.crt") };
+
+/** google.rpc.Code */
+const DEADLINE_EXCEEDED = 4;
+const UNAVAILABLE = 14;
+const PREFIX_BYTES = 5;
+
+class CallError extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** As much of a gRPC client as a pod without one needs: unary calls over one connection, made anew when it is gone. */
+class Channel {
+  #session: ClientHttp2Session | undefined;
+
+  async call<Request, Answer>(method: Method<Request, Answer>, request: Request): Promise<Answer> {
+    const message = method.requestSerialize(request);
+    const frame = Buffer.alloc(PREFIX_BYTES + message.length);
+    frame.writeUInt32BE(message.length, 1);
+    frame.set(message, PREFIX_BYTES);
+    const answer = await this.#exchange(method.path, frame);
+    return method.responseDeserialize(answer.subarray(PREFIX_BYTES));
+  }
+
+  #exchange(path: string, frame: Buffer): Promise<Buffer> {
+    const session = this.#connected();
+    return new Promise((resolve, reject) => {
+      const stream = session.request({
+        ":method": "POST",
+        ":path": path,
+        "content-type": "application/grpc",
+        te: "trailers",
+        "grpc-timeout": `${REQUEST_MS}m`,
+      });
+      const chunks: Buffer[] = [];
+      let last: IncomingHttpHeaders = {};
+      let failure = new CallError(UNAVAILABLE, "the connection was lost");
+      const deadline = setTimeout(() => {
+        failure = new CallError(DEADLINE_EXCEEDED, "no answer in time");
+        // Whoever does not answer is left, as a client with keepalive leaves it.
+        session.destroy();
+      }, REQUEST_MS);
+      stream.on("response", (headers: IncomingHttpHeaders) => (last = headers));
+      stream.on("trailers", (headers: IncomingHttpHeaders) => (last = headers));
+      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+      stream.on("error", (error: Error) => (failure = new CallError(failure.code, error.message)));
+      stream.on("close", () => {
+        clearTimeout(deadline);
+        const status = last["grpc-status"];
+        if (status === "0") resolve(Buffer.concat(chunks));
+        else if (status === undefined) reject(failure);
+        else reject(new CallError(Number(status), decodeURIComponent(String(last["grpc-message"] ?? ""))));
+      });
+      stream.end(frame);
+    });
+  }
+
+  #connected(): ClientHttp2Session {
+    const known = this.#session;
+    if (known !== undefined && !known.closed && !known.destroyed) return known;
+    const session = connect(`https://${target}`, tls);
+    session.on("error", () => undefined);
+    this.#session = session;
+    return session;
+  }
+}
+
+const channels = Array.from({ length: Number(channelsText) }, () => new Channel());
 
 const acknowledged = new Map<string, string>();
 const errors: Record<string, number> = {};
@@ -67,25 +127,15 @@ let longestGapMs = 0;
 let stopping = false;
 const latenciesMs: number[] = [];
 
-function call<Answer>(client: KvClient, method: "put" | "range", request: object): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const invoke = client[method].bind(client) as unknown as Call<object, Answer>;
-    invoke(request, { deadline: Date.now() + REQUEST_MS }, (error, answer) => {
-      if (error === null) resolve(answer);
-      else reject(Object.assign(new Error(error.message), { code: error.code }));
-    });
-  });
-}
-
 async function work(worker: number): Promise<void> {
-  const client = clients[worker % clients.length];
-  if (client === undefined) return;
+  const channel = channels[worker % channels.length];
+  if (channel === undefined) return;
   for (let sequence = 0; !stopping; sequence += 1) {
     const key = `load/${worker}/${String(sequence).padStart(9, "0")}`;
     const value = `${worker}-${sequence}-${Math.random()}`;
     const startedMs = performance.now();
     try {
-      await call(client, "put", { key: Buffer.from(key), value: Buffer.from(value) });
+      await channel.call(kv.Put, { key: Buffer.from(key), value: Buffer.from(value) });
       const nowMs = performance.now();
       acknowledged.set(key, value);
       latenciesMs.push(nowMs - startedMs);
@@ -107,7 +157,7 @@ async function readBack(): Promise<Map<string, string>> {
   let key = Buffer.from("load/");
   for (;;) {
     const request = { key, range_end: Buffer.from("load0"), limit: PAGE };
-    const answer = await retried(() => call<RangeAnswer>(clients[0] as KvClient, "range", request));
+    const answer = await retried(() => (channels[0] as Channel).call(kv.Range, request));
     for (const kv of answer.kvs) found.set(kv.key.toString(), kv.value.toString());
     const last = answer.kvs.at(-1);
     if (!answer.more || last === undefined) return found;
