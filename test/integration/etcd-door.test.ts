@@ -393,8 +393,6 @@ describe("Cluster, Maintenance, and what is not there", () => {
 
   test("every other method says by name that it is not implemented", async () => {
     for (const [service, method] of [
-      ["Lease", "LeaseGrant"],
-      ["Lease", "LeaseTimeToLive"],
       ["Cluster", "MemberAdd"],
       ["Maintenance", "Defragment"],
       ["Maintenance", "HashKV"],

@@ -95,6 +95,11 @@ export interface EtcdMessage {
   readonly alarms: readonly object[];
   readonly dbSize: string;
   readonly isLearner: boolean;
+  readonly ID: string;
+  readonly TTL: string;
+  readonly grantedTTL: string;
+  readonly keys: readonly Buffer[];
+  readonly leases: readonly { readonly ID: string }[];
 }
 
 type UnaryMethod = (
@@ -108,7 +113,7 @@ interface RawClient {
   readonly [method: string]: UnaryMethod | StreamMethod | (() => void);
 }
 
-export interface WatchStreamClient {
+export interface StreamClient {
   send(request: Request): void;
   /** The next response, in order. */
   next(): Promise<EtcdMessage>;
@@ -124,7 +129,8 @@ export interface WatchStreamClient {
 
 export interface EtcdTestClient {
   call(service: string, method: string, request: Request, metadata?: Record<string, string>): Promise<EtcdMessage>;
-  watch(metadata?: Record<string, string>): WatchStreamClient;
+  watch(metadata?: Record<string, string>): StreamClient;
+  stream(service: string, method: string, metadata?: Record<string, string>): StreamClient;
   close(): void;
 }
 
@@ -148,6 +154,10 @@ export function etcdClient(
     for (const [name, value] of Object.entries(pairs)) metadata.set(name, value);
     return metadata;
   };
+  const streamOf = (service: string, method: string, metadata: Record<string, string>): StreamClient => {
+    const target = client(service);
+    return streamClient((target[method] as StreamMethod).call(target, metadataOf(metadata)));
+  };
   return {
     call: (service, method, request, metadata = {}) =>
       new Promise((resolve, reject) => {
@@ -157,17 +167,15 @@ export function etcdClient(
           else reject(error);
         });
       }),
-    watch: (metadata = {}) => {
-      const target = client("Watch");
-      return watchStream((target["Watch"] as StreamMethod).call(target, metadataOf(metadata)));
-    },
+    watch: (metadata = {}) => streamOf("Watch", "Watch", metadata),
+    stream: (service, method, metadata = {}) => streamOf(service, method, metadata),
     close: () => {
       for (const each of clients.values()) each.close();
     },
   };
 }
 
-function watchStream(stream: ClientDuplexStream<Request, EtcdMessage>): WatchStreamClient {
+function streamClient(stream: ClientDuplexStream<Request, EtcdMessage>): StreamClient {
   const responses: EtcdMessage[] = [];
   const takers: ((response: EtcdMessage) => void)[] = [];
   stream.on("data", (response: EtcdMessage) => {

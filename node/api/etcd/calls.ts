@@ -14,12 +14,12 @@ export type UnaryHandlers = Readonly<Record<string, UnaryHandler>>;
 /** What every method needs around its own work. */
 export class EtcdCalls {
   readonly services: Services;
-  readonly #timeoutMs: number;
+  readonly timeoutMs: number;
 
   /** @param options.timeoutMs - of calls whose client does not give up earlier */
   constructor(services: Services, options: { readonly timeoutMs: number }) {
     this.services = services;
-    this.#timeoutMs = options.timeoutMs;
+    this.timeoutMs = options.timeoutMs;
   }
 
   /** Wraps a method: leader check, principal, time limit. */
@@ -57,8 +57,8 @@ export class EtcdCalls {
 
   /** The client's deadline, when it is nearer than the door's own limit. */
   #timeLeft({ deadlineAt }: CallFacts): number {
-    if (deadlineAt === Number.POSITIVE_INFINITY) return this.#timeoutMs;
-    return Math.max(1, Math.min(this.#timeoutMs, deadlineAt - Date.now()));
+    if (deadlineAt === Number.POSITIVE_INFINITY) return this.timeoutMs;
+    return Math.max(1, Math.min(this.timeoutMs, deadlineAt - Date.now()));
   }
 }
 

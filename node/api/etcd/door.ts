@@ -1,17 +1,18 @@
 import { type Socket } from "node:net";
 import { ConcordError } from "../../client/errors.ts";
 import { type Services } from "../../service/services.ts";
-import { type Method, type StreamMethod } from "../grpc/method.ts";
+import { type MessageStream, type Method, type StreamListener, type StreamMethod } from "../grpc/method.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { clusterMethods } from "./cluster.ts";
 import { type EtcdServices, loadEtcdServices } from "./definition.ts";
+import { KeepAliveStream } from "./keep-alive-stream.ts";
 import { kvMethods } from "./kv.ts";
+import { leaseMethods } from "./lease.ts";
 import { maintenanceMethods } from "./maintenance.ts";
-import { type WatchRequestMessage, type WatchResponse } from "./messages.ts";
 import { grpcStatus } from "./status.ts";
 import { unimplemented } from "./unimplemented.ts";
-import { WatchStream, type WatchStreamOptions } from "./watch-stream.ts";
+import { WatchStream } from "./watch-stream.ts";
 import { codecOf } from "./wire.ts";
 
 export interface EtcdDoorOptions {
@@ -37,7 +38,8 @@ const LEADERLESS_LOOKS = 3;
 export class EtcdDoor {
   readonly #server: GrpcServer;
   readonly #calls: EtcdCalls;
-  readonly #streams = new Set<WatchStream>();
+  readonly #watches = new Set<WatchStream>();
+  readonly #renewals = new Set<KeepAliveStream>();
   readonly #leaderWatch: NodeJS.Timeout;
   #leaderlessLooks = 0;
 
@@ -45,19 +47,20 @@ export class EtcdDoor {
     const messageBytes = options.maxRequestBytes + MESSAGE_OVERHEAD_BYTES;
     // As much again as one election, so that a write outlives the change of a leader.
     this.#calls = new EtcdCalls(services, { timeoutMs: REQUEST_TIMEOUT_MS + 2 * options.electionTimeoutMs });
-    const watch = this.#watchMethod({
-      progressIntervalMs: options.progressIntervalMs,
-      messageBytes,
-      watchesMax: WATCHES_PER_STREAM_MAX,
-    });
-    const handlers: Readonly<Record<keyof EtcdServices, UnaryHandlers>> = {
+    const { progressIntervalMs } = options;
+    const watchOptions = { progressIntervalMs, messageBytes, watchesMax: WATCHES_PER_STREAM_MAX };
+    const streams: StreamOpeners = {
+      Watch: this.#opens(this.#watches, (call, closed) => new WatchStream(call, this.#calls, watchOptions, closed)),
+      LeaseKeepAlive: this.#opens(this.#renewals, (call, closed) => new KeepAliveStream(call, this.#calls, closed)),
+    };
+    const unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>> = {
       KV: kvMethods(this.#calls),
       Watch: {},
-      Lease: {},
+      Lease: leaseMethods(this.#calls),
       Cluster: clusterMethods(this.#calls),
       Maintenance: maintenanceMethods(this.#calls, options),
     };
-    this.#server = new GrpcServer(methodTable(handlers, watch), {
+    this.#server = new GrpcServer(methodTable(unary, streams), {
       messageBytesMax: messageBytes,
       statusOf: grpcStatus,
       observe: options.observe ?? (() => undefined),
@@ -73,52 +76,61 @@ export class EtcdDoor {
 
   get watchCount(): number {
     let count = 0;
-    for (const stream of this.#streams) count += stream.watchCount;
+    for (const stream of this.#watches) count += stream.watchCount;
     return count;
   }
 
-  /** Refuses new calls, ends watches, and gives calls under way `graceMs` to finish. */
+  /** Refuses new calls, ends streams, and gives calls under way `graceMs` to finish. */
   async close(graceMs = 1000): Promise<void> {
     clearInterval(this.#leaderWatch);
-    for (const stream of [...this.#streams]) stream.fail(new ConcordError("CONCORD_STOPPED"));
+    for (const stream of this.#streams) stream.fail(new ConcordError("CONCORD_STOPPED"));
     await this.#server.close(graceMs);
   }
 
-  #watchMethod(options: WatchStreamOptions): Pick<WatchMethod, "open"> {
-    return {
-      open: (call) => {
-        this.#calls.requireLeader(call);
-        this.#calls.refuseLearner();
-        const stream = new WatchStream(call, this.#calls, options, () => this.#streams.delete(stream));
-        this.#streams.add(stream);
-        return stream;
-      },
+  get #streams(): (WatchStream | KeepAliveStream)[] {
+    return [...this.#watches, ...this.#renewals];
+  }
+
+  /** How a stream of one kind begins, and is kept in `open` for as long as it lasts. */
+  #opens<Request, Response, Stream extends StreamListener<Request>>(
+    open: Set<Stream>,
+    make: (call: MessageStream<Response>, closed: () => void) => Stream,
+  ): StreamOpener {
+    return (call) => {
+      this.#calls.requireLeader(call);
+      this.#calls.refuseLearner();
+      const stream = make(call, () => open.delete(stream));
+      open.add(stream);
+      return stream;
     };
   }
 
   #lookForLeader(): void {
     this.#leaderlessLooks = this.#calls.services.header().leaderId === "" ? this.#leaderlessLooks + 1 : 0;
     if (this.#leaderlessLooks < LEADERLESS_LOOKS) return;
-    for (const stream of [...this.#streams]) {
+    for (const stream of this.#streams) {
       if (stream.wantsLeader) stream.fail(new ConcordError("CONCORD_NO_LEADER"));
     }
   }
 }
 
-type WatchMethod = StreamMethod<WatchRequestMessage, WatchResponse>;
+type StreamOpener = StreamMethod<never, never>["open"];
+/** By the names of rpc.proto. */
+type StreamOpeners = Readonly<Record<string, StreamOpener>>;
 
 /** Every method of rpc.proto by its path. */
 function methodTable(
-  handlers: Readonly<Record<keyof EtcdServices, UnaryHandlers>>,
-  watch: Pick<WatchMethod, "open">,
+  unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>>,
+  streams: StreamOpeners,
 ): ReadonlyMap<string, Method> {
   const methods = new Map<string, Method>();
   for (const [service, definition] of Object.entries(loadEtcdServices())) {
     for (const [name, method] of Object.entries(definition)) {
-      const handle = handlers[service as keyof EtcdServices][name];
+      const handle = unary[service as keyof EtcdServices][name];
+      const open = streams[name];
       const codec = codecOf(method);
       if (handle !== undefined) methods.set(method.path, { type: "unary", name, codec, handle } as Method);
-      else if (service === "Watch") methods.set(method.path, { type: "stream", codec, ...watch } as Method);
+      else if (open !== undefined) methods.set(method.path, { type: "stream", codec, open } as Method);
       else methods.set(method.path, unimplemented(name));
     }
   }

@@ -79,6 +79,24 @@ export type WatchRequestMessage =
   | { readonly request_union: "progress_request" }
   | { readonly request_union?: undefined };
 
+export interface LeaseGrantRequest {
+  readonly TTL: string;
+  readonly ID: string;
+}
+
+export interface LeaseRevokeRequest {
+  readonly ID: string;
+}
+
+export interface LeaseKeepAliveRequest {
+  readonly ID: string;
+}
+
+export interface LeaseTimeToLiveRequest {
+  readonly ID: string;
+  readonly keys: boolean;
+}
+
 export interface MemberListRequest {
   readonly linearizable: boolean;
 }
@@ -109,6 +127,12 @@ export interface EventMessage {
   readonly type: 0 | 1;
   readonly kv: KeyValueMessage;
   readonly prev_kv?: KeyValueMessage;
+}
+
+export interface LeaseKeepAliveResponse {
+  readonly header: ResponseHeader;
+  readonly ID: string;
+  readonly TTL: number;
 }
 
 export interface WatchResponse {

@@ -152,6 +152,11 @@ function natural(text: string): number {
   return Math.min(Math.max(Number(text), 0), Number.MAX_SAFE_INTEGER);
 }
 
+/** A time to live. Zero and below become the shortest one, those beyond the longest are refused. */
+export function leaseSeconds(text: string): number {
+  return natural(text);
+}
+
 /** Decimal uint64 of the wire to 16 hex digits; "0" to the empty id. */
 export function hexId(decimal: string): string {
   return decimal === "0" || decimal === "" ? "" : BigInt.asUintN(64, BigInt(decimal)).toString(16).padStart(16, "0");
