@@ -55,7 +55,7 @@ export function decodeMeta(bytes: Bytes, machineVersionMax: number): Meta {
   const meta = {
     machineVersion,
     revision: reader.u53(),
-    compactRevision: reader.u53(),
+    compactRevision: reader.u53(-1),
     appliedIndex: reader.u53(),
     clusterTimeMs: reader.u53(),
     wallTimeMs: reader.u53(),
