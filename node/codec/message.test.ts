@@ -12,6 +12,8 @@ const flag = fc.boolean();
 const text = fc.string({ unit: "grapheme", maxLength: 30 });
 const urls = fc.array(text, { maxLength: 4 });
 
+const known = fc.record({ index: number, term: number });
+
 const snapshotMeta: fc.Arbitrary<SnapshotMeta> = fc
   .tuple(number, number, fc.uniqueArray(id, { maxLength: 7 }), fc.nat(7))
   .map(([index, term, ids, voters]) => ({
@@ -69,8 +71,9 @@ const ARBITRARIES: { readonly [T in PeerMessage["type"]]: fc.Arbitrary<PeerMessa
     lastIndex: number,
     lastTerm: number,
     transfer: flag,
+    known,
   }),
-  voteResponse: fc.record({ type: fc.constant("voteResponse"), term: number, preVote: flag, granted: flag }),
+  voteResponse: fc.record({ type: fc.constant("voteResponse"), term: number, preVote: flag, granted: flag, known }),
   timeoutNow: fc.record({ type: fc.constant("timeoutNow"), term: number }),
   readIndexRequest: fc.record({ type: fc.constant("readIndexRequest"), term: number, context: number }),
   readIndexResponse: fc.record({

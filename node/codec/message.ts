@@ -115,11 +115,12 @@ const RAFT_FORMATS: RaftFormats = {
   },
   voteRequest: {
     code: 5,
-    write(writer, { term, preVote, lastIndex, lastTerm, transfer }) {
+    write(writer, { term, preVote, lastIndex, lastTerm, transfer, known }) {
       writer.u53(term);
       writeFlag(writer, preVote);
       writer.u53(lastIndex).u53(lastTerm);
       writeFlag(writer, transfer);
+      writer.u53(known.index).u53(known.term);
     },
     read: (reader) => ({
       type: "voteRequest",
@@ -128,20 +129,23 @@ const RAFT_FORMATS: RaftFormats = {
       lastIndex: reader.u53(),
       lastTerm: reader.u53(),
       transfer: readFlag(reader),
+      known: { index: reader.u53(), term: reader.u53() },
     }),
   },
   voteResponse: {
     code: 6,
-    write(writer, { term, preVote, granted }) {
+    write(writer, { term, preVote, granted, known }) {
       writer.u53(term);
       writeFlag(writer, preVote);
       writeFlag(writer, granted);
+      writer.u53(known.index).u53(known.term);
     },
     read: (reader) => ({
       type: "voteResponse",
       term: reader.u53(),
       preVote: readFlag(reader),
       granted: readFlag(reader),
+      known: { index: reader.u53(), term: reader.u53() },
     }),
   },
   timeoutNow: {

@@ -3,6 +3,7 @@ import { becomeLeader } from "./leader.ts";
 import { voteResult } from "./quorum.ts";
 import { type CoreState, TERM_MAX } from "./state.ts";
 import { type MemberId, type Message, NONE } from "./types.ts";
+import { knownCommit, learnCommit } from "./voting.ts";
 
 type Of<Type extends Message["type"]> = Extract<Message, { type: Type }>;
 
@@ -76,6 +77,7 @@ function requestVotes(state: CoreState, preVote: boolean, transfer: boolean): vo
     lastIndex: state.log.lastIndex,
     lastTerm: state.log.lastTerm,
     transfer,
+    known: knownCommit(state),
   };
   for (const voter of state.configuration.voters) {
     if (voter === state.id) continue;
@@ -85,6 +87,7 @@ function requestVotes(state: CoreState, preVote: boolean, transfer: boolean): vo
 }
 
 function handleVoteResponse(state: CoreState, from: MemberId, message: Of<"voteResponse">): void {
+  learnCommit(state, message.known);
   if (message.preVote !== (state.role === "preCandidate")) return;
   // A granted pre-vote carries the term it was asked for. One for another campaign says nothing about this one.
   if (message.preVote && message.granted && message.term !== state.term + 1) return;
@@ -93,6 +96,11 @@ function handleVoteResponse(state: CoreState, from: MemberId, message: Of<"voteR
 }
 
 function countVotes(state: CoreState): void {
+  // A change of the membership turned out to be committed: until it is applied nobody may count.
+  if (!state.isPromotable()) {
+    becomeFollower(state, state.term, NONE);
+    return;
+  }
   const result = voteResult(state.configuration.voters, state.votes);
   if (result === "lost") {
     becomeFollower(state, state.term, NONE);

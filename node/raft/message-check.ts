@@ -1,5 +1,5 @@
 import { TERM_MAX } from "./state.ts";
-import { type Configuration, type Entry, type Message } from "./types.ts";
+import { type Configuration, type Entry, type KnownCommit, type Message } from "./types.ts";
 
 /**
  * Whether a message makes sense in itself: whole, non-negative numbers, a believable term, entries without gaps.
@@ -18,7 +18,14 @@ export function isWellFormed(message: Message): boolean {
     case "heartbeatResponse":
       return isCount(message.round);
     case "voteRequest":
-      return isCount(message.lastIndex) && isCount(message.lastTerm) && message.lastTerm <= message.term;
+      return (
+        isCount(message.lastIndex) &&
+        isCount(message.lastTerm) &&
+        message.lastTerm <= message.term &&
+        isKnownCommit(message.known)
+      );
+    case "voteResponse":
+      return isKnownCommit(message.known);
     case "readIndexRequest":
       return isCount(message.context);
     case "readIndexResponse":
@@ -34,10 +41,13 @@ export function isWellFormed(message: Message): boolean {
       );
     case "snapshotResponse":
       return isCount(message.transfer) && isCount(message.sequence);
-    case "voteResponse":
     case "timeoutNow":
       return true;
   }
+}
+
+function isKnownCommit({ index, term }: KnownCommit): boolean {
+  return isCount(index) && isCount(term);
 }
 
 function isCount(value: number): boolean {

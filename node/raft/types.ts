@@ -60,6 +60,16 @@ export interface ConfigurationChange {
   readonly member: MemberId;
 }
 
+/**
+ * The last entry that the sender knows to be committed; index 0 for none. Whoever has the same entry knows it too then.
+ * Without a leader, votes are all that members say to each other, and somebody may wait for just that: for the members of
+ * a configuration that is over, while the one that knows better has the shorter log and cannot win.
+ */
+export interface KnownCommit {
+  readonly index: Index;
+  readonly term: Term;
+}
+
 /** A log entry. `data` is opaque to the core: an encoded command, or a member's names and URLs. Empty data is the no-op a leader begins with. */
 export type Entry =
   | { readonly type: "normal"; readonly index: Index; readonly term: Term; readonly data: Uint8Array }
@@ -116,8 +126,15 @@ export type Message =
       readonly lastTerm: Term;
       /** Set by a leadership transfer: voters that still hear the leader answer too. */
       readonly transfer: boolean;
+      readonly known: KnownCommit;
     }
-  | { readonly type: "voteResponse"; readonly term: Term; readonly preVote: boolean; readonly granted: boolean }
+  | {
+      readonly type: "voteResponse";
+      readonly term: Term;
+      readonly preVote: boolean;
+      readonly granted: boolean;
+      readonly known: KnownCommit;
+    }
   | { readonly type: "timeoutNow"; readonly term: Term }
   /** A follower asks for a read index on behalf of its clients. `context` is the follower's own number. */
   | { readonly type: "readIndexRequest"; readonly term: Term; readonly context: number }

@@ -1,11 +1,12 @@
 import { becomeFollower } from "./follower.ts";
 import { type CoreState } from "./state.ts";
-import { type MemberId, type Message, NONE } from "./types.ts";
+import { type KnownCommit, type MemberId, type Message, NONE } from "./types.ts";
 
 type VoteRequest = Extract<Message, { type: "voteRequest" }>;
 
 /** Answers a vote or pre-vote request, in any role. Rules: paper 5.2, 5.4.1 and section 6; Raft thesis 9.6. */
 export function answerVote(state: CoreState, from: MemberId, message: VoteRequest): void {
+  learnCommit(state, message.known);
   if (!isHeard(state, from, message)) return;
   if (message.term > state.term) {
     // Whoever hears a leader helps nobody to depose it, unless the leader itself asked for it.
@@ -48,5 +49,16 @@ function mayVoteFor(state: CoreState, from: MemberId, message: VoteRequest): boo
 function answer(state: CoreState, to: MemberId, preVote: boolean, granted: boolean, askedTerm = state.term): void {
   // A granted pre-vote names the term that was asked for, a refused one the term we are in.
   const term = granted ? askedTerm : state.term;
-  state.reply(to, { type: "voteResponse", term, preVote, granted });
+  state.reply(to, { type: "voteResponse", term, preVote, granted, known: knownCommit(state) });
+}
+
+export function knownCommit({ log }: CoreState): KnownCommit {
+  return { index: log.commit, term: log.termAt(log.commit) ?? 0 };
+}
+
+/** What somebody knows to be committed is, in whichever term and whoever says so: an entry has one index and term. */
+export function learnCommit(state: CoreState, { index, term }: KnownCommit): void {
+  const { log } = state;
+  if (state.role === "leader" || index <= log.commit || log.termAt(index) !== term) return;
+  log.commitTo(index);
 }

@@ -9,7 +9,6 @@ import {
   type MemberId,
   type Message,
   NONE,
-  type Outgoing,
   type Ready,
   type Role,
   type Status,
@@ -330,10 +329,10 @@ export class Replica {
   }
 
   #handle(ready: Ready): void {
-    for (const outgoing of ready.messages) this.#sendRaft(outgoing);
+    for (const { to, message } of ready.messages) this.send(to, message);
     const whenDurable = (): void => {
       if (this.#stopped) return;
-      for (const outgoing of ready.messagesAfterPersist) this.#sendRaft(outgoing);
+      for (const { to, message } of ready.messagesAfterPersist) this.send(to, message);
       this.step({ type: "persisted", ready: ready.number });
     };
     if (ready.hardState === undefined && ready.entries.length === 0) {
@@ -352,10 +351,6 @@ export class Replica {
     this.reads.applied(this.#machine.appliedIndex);
     for (const request of ready.snapshotRequests) this.#sender.request(request);
     for (const chunk of ready.install) this.#receiver.receive(chunk);
-  }
-
-  #sendRaft({ to, message }: Outgoing): void {
-    this.send(to, message);
   }
 
   #askReads(): void {

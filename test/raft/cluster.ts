@@ -1,8 +1,11 @@
-import { type MemberId, type Message } from "../../node/raft/types.ts";
+import { type KnownCommit, type MemberId, type Message } from "../../node/raft/types.ts";
 import { type Disk, diskOf, encode, Member, type MemberOptions } from "./member.ts";
 
 /** Ten ticks without a leader, and nobody's wait is longer than another's: tests say who campaigns. */
 export const ELECTION_TIMEOUT = 10;
+
+/** What a member says of commits that knows of none. */
+export const NOTHING_KNOWN: KnownCommit = { index: 0, term: 0 };
 
 /** Members that talk to each other when a test says so. Messages to and from `isolated` members are lost. */
 export class Cluster {

@@ -2,6 +2,7 @@ import { type RaftCore } from "../../node/raft/core.ts";
 import {
   type Configuration,
   type Entry,
+  type KnownCommit,
   type MemberId,
   type Message,
   type Outgoing,
@@ -44,10 +45,10 @@ function details(message: Message): string {
       return `${term}${round(message.round)}${message.needSnapshot ? " needs snapshot" : ""}`;
     case "voteRequest": {
       const flags = `${message.preVote ? " pre-vote" : ""}${message.transfer ? " transfer" : ""}`;
-      return `${term} last ${message.lastTerm}/${message.lastIndex}${flags}`;
+      return `${term} last ${message.lastTerm}/${message.lastIndex}${flags}${known(message.known)}`;
     }
     case "voteResponse":
-      return `${term} ${message.granted ? "granted" : "refused"}${message.preVote ? " pre-vote" : ""}`;
+      return `${term} ${message.granted ? "granted" : "refused"}${message.preVote ? " pre-vote" : ""}${known(message.known)}`;
     case "timeoutNow":
       return term;
     case "readIndexRequest":
@@ -111,3 +112,5 @@ export function describeStatus(core: RaftCore): string[] {
     }),
   ];
 }
+
+const known = ({ index, term }: KnownCommit): string => (index === 0 ? "" : ` knows ${term}/${index}`);

@@ -199,6 +199,14 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 5,
   },
   {
+    name: "votes-silent-about-commits",
+    file: "node/raft/voting.ts",
+    find: "  log.commitTo(index);\n",
+    replace: "",
+    why: "A member waits for ever for the vote of one of a configuration that is over",
+    seed: 6106,
+  },
+  {
     name: "renewed-lease-expires",
     file: "node/machine/lease-commands.ts",
     find: "const ended = lease?.deadlineMs === command.deadlineMs && lease.deadlineMs <= nowMs;",

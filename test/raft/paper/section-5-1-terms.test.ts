@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Message } from "../../../node/raft/types.ts";
-import { accepted, Cluster } from "../cluster.ts";
+import { accepted, Cluster, NOTHING_KNOWN } from "../cluster.ts";
 
 // Raft paper, section 5.1: terms are exchanged whenever servers communicate.
 const IDS = ["1", "2", "3"];
@@ -15,7 +15,7 @@ describe("a higher term", () => {
   test("ends a candidacy", () => {
     const cluster = new Cluster(IDS);
     cluster.campaign("1");
-    cluster.receive("2", "1", { type: "voteResponse", term: 7, preVote: false, granted: false });
+    cluster.receive("2", "1", { type: "voteResponse", term: 7, preVote: false, granted: false, known: NOTHING_KNOWN });
     expect(cluster.status("1")).toMatchObject({ role: "follower", term: 7 });
   });
 
@@ -30,8 +30,8 @@ describe("a higher term", () => {
 test.each<Message>([
   { type: "appendRequest", term: 1, previousIndex: 0, previousTerm: 0, commit: 1, entries: [] },
   { type: "heartbeat", term: 1, commit: 1, round: 3 },
-  { type: "voteRequest", term: 1, preVote: false, lastIndex: 9, lastTerm: 1, transfer: false },
-  { type: "voteResponse", term: 1, preVote: false, granted: true },
+  { type: "voteRequest", term: 1, preVote: false, lastIndex: 9, lastTerm: 1, transfer: false, known: NOTHING_KNOWN },
+  { type: "voteResponse", term: 1, preVote: false, granted: true, known: NOTHING_KNOWN },
   accepted(1, 1),
   { type: "timeoutNow", term: 1 },
 ])("a request of an older term changes nothing: $type", (message) => {

@@ -1,13 +1,21 @@
 import { describe, expect, test } from "vitest";
 import { type MemberId } from "../../../node/raft/types.ts";
-import { Cluster, ELECTION_TIMEOUT } from "../cluster.ts";
+import { Cluster, ELECTION_TIMEOUT, NOTHING_KNOWN } from "../cluster.ts";
 import { diskOf, Member } from "../member.ts";
 
 // Raft paper, section 5.2: leader election. With the pre-vote of the thesis, section 9.6.
 const IDS = ["1", "2", "3"];
 
 const vote = (term: number) =>
-  ({ type: "voteRequest", term, preVote: false, lastIndex: 0, lastTerm: 0, transfer: false }) as const;
+  ({
+    type: "voteRequest",
+    term,
+    preVote: false,
+    lastIndex: 0,
+    lastTerm: 0,
+    transfer: false,
+    known: NOTHING_KNOWN,
+  }) as const;
 
 test("a member starts as a follower", () => {
   expect(new Cluster(IDS).status("1")).toMatchObject({ role: "follower", term: 0, leader: "" });
@@ -37,7 +45,7 @@ test("a candidate votes for itself in a new term and asks the others, once its v
   const member = cluster.member("1");
   cluster.campaign("1");
   cluster.sent("1");
-  cluster.receive("2", "1", { type: "voteResponse", term: 1, preVote: true, granted: true });
+  cluster.receive("2", "1", { type: "voteResponse", term: 1, preVote: true, granted: true, known: NOTHING_KNOWN });
   expect(cluster.status("1")).toMatchObject({ role: "candidate", term: 1, vote: "1" });
   member.takeReady();
   expect(member.outbox).toEqual([]);
@@ -66,13 +74,19 @@ describe("with answers of the others, in a cluster of a size", () => {
     cluster.campaign("1");
     for (const id of ids.slice(1)) {
       if (cluster.status("1").role !== "preCandidate") break;
-      cluster.receive(id, "1", { type: "voteResponse", term: 1, preVote: true, granted: true });
+      cluster.receive(id, "1", { type: "voteResponse", term: 1, preVote: true, granted: true, known: NOTHING_KNOWN });
     }
     cluster.sent("1");
     for (const [i, id] of ids.slice(1, 1 + yes + no).entries()) {
       // Twice: a repeated answer does not count again.
       for (let n = 0; n < 2; n += 1) {
-        cluster.receive(id, "1", { type: "voteResponse", term: 1, preVote: false, granted: i < yes });
+        cluster.receive(id, "1", {
+          type: "voteResponse",
+          term: 1,
+          preVote: false,
+          granted: i < yes,
+          known: NOTHING_KNOWN,
+        });
       }
     }
     expect(cluster.status("1").role).toBe(role);
@@ -95,7 +109,7 @@ test("a member votes once per term, first come first served, and again for the s
 test("a candidate that hears the leader of its term follows it", () => {
   const cluster = new Cluster(IDS);
   cluster.campaign("1");
-  cluster.receive("2", "1", { type: "voteResponse", term: 1, preVote: true, granted: true });
+  cluster.receive("2", "1", { type: "voteResponse", term: 1, preVote: true, granted: true, known: NOTHING_KNOWN });
   cluster.receive("3", "1", { type: "heartbeat", term: 1, commit: 0, round: 0 });
   expect(cluster.status("1")).toMatchObject({ role: "follower", term: 1, leader: "3" });
 });

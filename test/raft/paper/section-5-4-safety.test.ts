@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { accepted, Cluster, diskWithTerms } from "../cluster.ts";
+import { accepted, Cluster, diskWithTerms, NOTHING_KNOWN } from "../cluster.ts";
 
 // Raft paper, section 5.4: safety.
 const IDS = ["1", "2", "3", "4", "5"];
@@ -20,7 +20,15 @@ describe("5.4.1: a vote is given only to a log that is at least as up to date", 
   ])("own terms %j, candidate at index %i of term %i: %s", (terms, lastIndex, lastTerm, granted) => {
     for (const preVote of [true, false]) {
       const cluster = new Cluster(IDS, {}, { "1": diskWithTerms(IDS, terms, 2) });
-      const message = { type: "voteRequest", term: 3, preVote, lastIndex, lastTerm, transfer: false } as const;
+      const message = {
+        type: "voteRequest",
+        term: 3,
+        preVote,
+        lastIndex,
+        lastTerm,
+        transfer: false,
+        known: NOTHING_KNOWN,
+      } as const;
       cluster.receive("2", "1", message);
       expect(cluster.sent("1").map((sent) => sent.message)).toMatchObject([{ type: "voteResponse", preVote, granted }]);
     }
@@ -33,11 +41,11 @@ describe("5.4.2: only entries of the own term are committed by counting", () => 
     cluster.isolated.add("4").add("5");
     cluster.campaign("1");
     for (const id of ["2", "3"]) {
-      cluster.receive(id, "1", { type: "voteResponse", term: 3, preVote: true, granted: true });
+      cluster.receive(id, "1", { type: "voteResponse", term: 3, preVote: true, granted: true, known: NOTHING_KNOWN });
     }
     cluster.sent("1");
     for (const id of ["2", "3"]) {
-      cluster.receive(id, "1", { type: "voteResponse", term: 3, preVote: false, granted: true });
+      cluster.receive(id, "1", { type: "voteResponse", term: 3, preVote: false, granted: true, known: NOTHING_KNOWN });
     }
     cluster.sent("1");
     expect(cluster.status("1")).toMatchObject({ role: "leader", lastIndex: 3 });

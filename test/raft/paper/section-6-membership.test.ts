@@ -138,3 +138,33 @@ test("a configuration that was applied is still there after a restart of all, wi
   cluster.elect("1");
   expect(cluster.status("1")).toMatchObject({ role: "leader", configuration: { voters: ["1", "2", "3"] } });
 });
+
+test("votes tell what is committed, or a member could wait for ever for one of a configuration that is over", () => {
+  const cluster = new Cluster(["1", "2"]);
+  cluster.elect("1");
+  cluster.members.set("4", new Member("4", waitingDisk(), () => 0, OPTIONS));
+  change(cluster, "addLearner", "4");
+  run(cluster, ELECTION_TIMEOUT + 2);
+  const deliver = (from: string, only: readonly string[]): void => {
+    for (const { to, message } of cluster.sent(from)) if (only.includes(to)) cluster.receive(from, to, message);
+  };
+  // The promotion comes to all; what follows it to the second alone, which does not hear that both are committed.
+  expect(change(cluster, "promote", "4")).toBe("ok");
+  deliver("1", ["2", "4"]);
+  cluster.propose("1", "x");
+  deliver("1", ["2"]);
+  deliver("2", ["1"]);
+  deliver("4", ["1"]);
+  cluster.tick("1", OPTIONS.heartbeatTicks);
+  for (const { to, message } of cluster.sent("1"))
+    if (to === "4" && message.type === "heartbeat") cluster.receive("1", "4", message);
+  cluster.sent("4");
+  expect(cluster.status("4").configuration.voters).toEqual(["1", "2", "4"]);
+  expect(cluster.status("2").configuration.voters).toEqual(["1", "2"]);
+  expect(cluster.status("2").lastIndex).toBe(cluster.status("4").lastIndex + 1);
+  // The first is gone for good. The second has the longer log and counts by two, the fourth cannot win.
+  cluster.isolated.add("1");
+  run(cluster, 6 * ELECTION_TIMEOUT);
+  expect(cluster.status("2")).toMatchObject({ role: "leader", configuration: { voters: ["1", "2", "4"] } });
+  expect(cluster.member("4").texts).toEqual(["x"]);
+});
