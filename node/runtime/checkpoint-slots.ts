@@ -7,6 +7,7 @@ export interface CheckpointSlot {
 }
 
 const DIRECTORY = /^checkpoint-(\d+)$/;
+const numberOf = (directory: string): number => Number(DIRECTORY.exec(directory)?.[1] ?? 0);
 
 /**
  * The checkpoint directories of one member. One is current: the one the log names. Founding and snapshot installs write
@@ -19,22 +20,26 @@ export class CheckpointSlots {
 
   constructor(factory: CheckpointFactory) {
     this.#factory = factory;
-    const numbers = factory.list().map((name) => Number(DIRECTORY.exec(name)?.[1] ?? 0));
-    this.#nextNumber = Math.max(0, ...numbers) + 1;
+    this.#nextNumber = Math.max(0, ...factory.list().map(numberOf)) + 1;
   }
 
   get current(): CheckpointSlot | undefined {
     return this.#current;
   }
 
+  /**
+   * The directory that the log names. Its number is never given out again, even when the directory itself is gone: a
+   * snapshot that is half taken would else stand where the log says that the state is.
+   */
   open(directory: string, done: (error: Error | undefined, slot: CheckpointSlot | undefined) => void): void {
+    this.#nextNumber = Math.max(this.#nextNumber, numberOf(directory) + 1);
     this.#factory.open(directory, (error, store) => {
       done(error, store === undefined ? undefined : { directory, store });
     });
   }
 
   openNew(done: (error: Error | undefined, slot: CheckpointSlot | undefined) => void): void {
-    this.open(`checkpoint-${this.#nextNumber++}`, done);
+    this.open(`checkpoint-${this.#nextNumber}`, done);
   }
 
   /** Makes a slot current, and removes all others: the log does not name them. */

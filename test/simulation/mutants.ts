@@ -207,6 +207,14 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 6106,
   },
   {
+    name: "checkpoint-name-given-out-again",
+    file: "node/runtime/checkpoint-slots.ts",
+    find: "    this.#nextNumber = Math.max(this.#nextNumber, numberOf(directory) + 1);\n",
+    replace: "    this.#nextNumber += 1;\n",
+    why: "A snapshot that is half taken stands under the name that the log has for a lost checkpoint",
+    seed: 1401,
+  },
+  {
     name: "renewed-lease-expires",
     file: "node/machine/lease-commands.ts",
     find: "const ended = lease?.deadlineMs === command.deadlineMs && lease.deadlineMs <= nowMs;",
