@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { readdirSync, renameSync, mkdirSync } from "node:fs";
+import { readdirSync, mkdirSync } from "node:fs";
 import { ConcordError } from "./client/errors.ts";
 import { type AutoCompaction } from "./config/configuration.ts";
 import { NONE } from "./raft/types.ts";
@@ -122,7 +122,7 @@ async function diskStorage(dataDir: string, logger: RuntimeLogger): Promise<Stor
   return {
     openLog: () => openLog(disk, logDirectory, { groupId: GROUP_ID }),
     createLog: (identity) => createLog(disk, logDirectory, identity, { groupId: GROUP_ID }),
-    setAside: () => setAside(directory.path, systemEnvironment),
+    setAside: () => setAside(disk, directory.path, systemEnvironment),
     formerId: formerIdFile(disk, join(directory.path, "former-id")),
     checkpoints,
     close: () => directory.close(),
@@ -151,12 +151,11 @@ function formerIdFile(disk: Disk, path: string): MemberOptions["formerId"] {
   };
 }
 
-/** Moves log and checkpoints of a damaged member into `damaged-<time>`, for people to look at. */
-function setAside(dataDir: string, environment: Environment): string {
+/** Moves checkpoints and log of a damaged member into `damaged-<time>`, for people to look at. */
+function setAside(disk: Disk, dataDir: string, environment: Environment): string {
   const target = join(dataDir, `damaged-${new Date(environment.wallTime()).toISOString().replaceAll(":", "-")}`);
   mkdirSync(target, { mode: 0o700 });
-  for (const name of readdirSync(dataDir)) {
-    if (name === "log" || name.startsWith("checkpoint-")) renameSync(join(dataDir, name), join(target, name));
-  }
+  const checkpoints = readdirSync(dataDir).filter((name) => name.startsWith("checkpoint-"));
+  for (const name of [...checkpoints, "log"]) disk.renameDurably(join(dataDir, name), join(target, name));
   return target;
 }

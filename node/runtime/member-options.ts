@@ -21,7 +21,10 @@ export interface MemberOptions {
   /** Opens the log of the data directory, or says that there is none or that it is damaged. */
   readonly openLog: () => OpenedLog;
   readonly createLog: (identity: LogIdentity) => LogStore;
-  /** Moves log and checkpoints of a damaged member out of the way (`damaged-<time>`), and says where. */
+  /**
+   * Moves checkpoints and log of a damaged member out of the way (`damaged-<time>`), and says where. The log goes last:
+   * what is interrupted begins anew, because the damage is found again, and a checkpoint without a log is never its work.
+   */
   readonly setAside: () => string;
   /** The id that this member gave up because of damage, kept until it votes again under its new one; else `NONE`. */
   readonly formerId: { read(): MemberId; write(id: MemberId): void };

@@ -112,8 +112,7 @@ export class Member {
     }
     if (opened.type === "empty") {
       const checkpoints = this.#options.checkpoints.list();
-      // With a former id the log was set aside on purpose, and a crash kept the checkpoints from following it.
-      if (checkpoints.length === 0 || this.#options.formerId.read() !== NONE) this.#openEmpty(done);
+      if (checkpoints.length === 0) this.#openEmpty(done);
       else
         done(
           new ConcordError(

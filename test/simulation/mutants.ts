@@ -209,8 +209,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "checkpoint-name-given-out-again",
     file: "node/runtime/checkpoint-slots.ts",
-    find: "    this.#nextNumber = Math.max(this.#nextNumber, numberOf(directory) + 1);\n",
-    replace: "    this.#nextNumber += 1;\n",
+    find: "numberOf(directory) + 1);",
+    replace: "this.#factory.list().includes(directory) ? numberOf(directory) + 1 : 0);",
     why: "A snapshot that is half taken stands under the name that the log has for a lost checkpoint",
     seed: 1401,
   },

@@ -147,6 +147,7 @@ export class SimNode {
         return this.#witnessed(createLog(disk, `${DATA}/log`, identity, walOptions));
       },
       setAside: () => {
+        this.#checkpoints.setAside();
         disk.renameDurably(`${DATA}/log`, `${DATA}/damaged-${this.incarnation}`);
         return `damaged-${this.incarnation}`;
       },

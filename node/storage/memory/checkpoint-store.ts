@@ -63,6 +63,12 @@ export class MemoryCheckpoints {
     this.#process = new Process();
   }
 
+  /** All directories were moved away; none is open. */
+  setAside(): void {
+    invariant(this.#process.open.size === 0, "A checkpoint that is open is set aside");
+    this.#directories.clear();
+  }
+
   /** Page numbers of the last committed checkpoint, ascending. */
   pages(name: string): number[] {
     return [...this.#directory(name).pages.keys()].sort((a, b) => a - b);
