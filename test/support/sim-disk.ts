@@ -185,6 +185,25 @@ export class SimDisk {
     this.#changes = this.#changes.filter((change) => !synced.includes(change));
   }
 
+  /** A directory has another path, durably. What is not durable inside of it belongs to it, not to its old path. */
+  directoryMoved(from: string, to: string): void {
+    const inside = (path: string, directory: string): boolean => path === directory || path.startsWith(`${directory}/`);
+    this.#changes = this.#changes.map((change) => {
+      if (!change.directories.some((directory) => inside(directory, from))) return change;
+      return {
+        ...change,
+        directories: change.directories.map((path) => (inside(path, from) ? to + path.slice(from.length) : path)),
+        apply: (names) => {
+          const before = [...names].filter(([path]) => inside(path, to));
+          const view = new Map(before.map(([path, file]) => [from + path.slice(to.length), file]));
+          change.apply(view);
+          for (const [path] of before) names.delete(path);
+          for (const [path, file] of view) names.set(to + path.slice(from.length), file);
+        },
+      };
+    });
+  }
+
   /** Makes the whole path of a directory durable. */
   makeDirectory(path: string): void {
     for (let each = path; each !== dirname(each); each = dirname(each)) {

@@ -86,6 +86,7 @@ export class SimMount implements Disk {
   renameDurably(from: string, to: string): void {
     this.#rename(from, to);
     for (const directory of new Set([dirname(from), dirname(to)])) this.syncDirectory(directory);
+    this.disk.directoryMoved(from, to);
   }
 
   remove(path: string): void {
