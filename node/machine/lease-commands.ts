@@ -47,8 +47,11 @@ export function* applyLease(store: Store, command: LeaseCommand, nowMs: number, 
   }
 }
 
+/** A stamp is the time rounded down: its holder may have been told up to a whole millisecond later. */
+const STAMP_GRAIN_MS = 1;
+
 function lasting(id: bigint, ttlSeconds: number, nowMs: number): Lease {
-  return { id, ttlSeconds, deadlineMs: nowMs + 1000 * ttlSeconds };
+  return { id, ttlSeconds, deadlineMs: nowMs + STAMP_GRAIN_MS + 1000 * ttlSeconds };
 }
 
 /** @returns seconds, or 0 when there is no such lease. */

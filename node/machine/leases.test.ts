@@ -61,14 +61,14 @@ describe("leases", () => {
     const at = (clusterTimeMs: number, command: Parameters<typeof machine.apply>[1]): unknown =>
       machine.apply({ index: ++index, clusterTimeMs, wallTimeMs: 0 }, command);
     at(1_000, { type: "leaseGrant", id: 7n, ttlSeconds: 10 });
-    expect(machine.leases.due(10_999, 5)).toEqual([]);
-    expect(machine.leases.due(11_000, 5)).toMatchObject([{ id: 7n, deadlineMs: 11_000 }]);
-    at(10_999, { type: "leaseExpire", id: 7n, deadlineMs: 11_000 });
+    expect(machine.leases.due(11_000, 5)).toEqual([]);
+    expect(machine.leases.due(11_001, 5)).toMatchObject([{ id: 7n, deadlineMs: 11_001 }]);
+    at(11_000, { type: "leaseExpire", id: 7n, deadlineMs: 11_001 });
     expect(machine.leases.count).toBe(1);
-    at(10_999, { type: "leaseKeepAlive", ids: [7n, 8n] });
-    at(11_000, { type: "leaseExpire", id: 7n, deadlineMs: 11_000 });
-    expect(machine.leases.list()).toMatchObject([{ id: 7n, deadlineMs: 20_999 }]);
-    at(20_999, { type: "leaseExpire", id: 7n, deadlineMs: 20_999 });
+    at(11_000, { type: "leaseKeepAlive", ids: [7n, 8n] });
+    at(11_001, { type: "leaseExpire", id: 7n, deadlineMs: 11_001 });
+    expect(machine.leases.list()).toMatchObject([{ id: 7n, deadlineMs: 21_001 }]);
+    at(21_001, { type: "leaseExpire", id: 7n, deadlineMs: 21_001 });
     expect(machine.leases.count).toBe(0);
   });
 

@@ -101,7 +101,7 @@ export class NaiveMachine {
         const { id } = command;
         if (this.leases.has(id)) throw new Refused("leaseExists");
         const ttlSeconds = Math.max(2, command.ttlSeconds);
-        this.leases.set(id, { ttlSeconds, deadlineMs: nowMs + ttlSeconds * 1000 });
+        this.leases.set(id, { ttlSeconds, deadlineMs: nowMs + 1 + ttlSeconds * 1000 });
         return { type: "leaseGrant", id, ttlSeconds };
       }
       case "leaseRevoke":
@@ -117,7 +117,7 @@ export class NaiveMachine {
           type: "leaseKeepAlive",
           ttls: command.ids.map((id) => {
             const ttlSeconds = this.leases.get(id)?.ttlSeconds ?? 0;
-            if (ttlSeconds > 0) this.leases.set(id, { ttlSeconds, deadlineMs: nowMs + ttlSeconds * 1000 });
+            if (ttlSeconds > 0) this.leases.set(id, { ttlSeconds, deadlineMs: nowMs + 1 + ttlSeconds * 1000 });
             return ttlSeconds;
           }),
         };
