@@ -16,7 +16,7 @@ RUN npm run build
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
-    NODE_OPTIONS=--max-semi-space-size=64 \
+    NODE_OPTIONS=--max-semi-space-size=16 \
     UV_THREADPOOL_SIZE=16
 WORKDIR /concord
 COPY package.json LICENSE ./

@@ -32,7 +32,7 @@ async function handOver() {
     process.exitCode = 69;
     return;
   }
-  const child = spawn(node, ["--max-semi-space-size=64", file("./concord.js"), ...process.argv.slice(2)], {
+  const child = spawn(node, ["--max-semi-space-size=16", file("./concord.js"), ...process.argv.slice(2)], {
     stdio: "inherit",
     env: { UV_THREADPOOL_SIZE: "16", ...process.env },
   });

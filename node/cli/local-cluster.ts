@@ -67,7 +67,7 @@ export function startMember(member: LocalMember, all: readonly LocalMember[]): C
   mkdirSync(member.dataDir, { recursive: true, mode: 0o700 });
   const log = openSync(member.logFile, "a");
   const launcher = fileURLToPath(new URL("./concord.js", import.meta.url));
-  const child = spawn(process.execPath, ["--max-semi-space-size=64", launcher, ...memberArguments(member, all)], {
+  const child = spawn(process.execPath, ["--max-semi-space-size=16", launcher, ...memberArguments(member, all)], {
     stdio: ["ignore", log, log],
     env: { UV_THREADPOOL_SIZE: "16", ...process.env },
   });
