@@ -1,14 +1,12 @@
-import { type ChildProcess } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Command } from "commander";
 import { ConcordError } from "../../client/errors.ts";
-import { type LocalMember, localMembers, requireFreePorts, startMember } from "../local-cluster.ts";
+import { type LocalMember, localMembers, requireFreePorts } from "../local-cluster.ts";
+import { LocalSupervisor } from "../local-supervisor.ts";
 
 const READY_TIMEOUT_MS = 60_000;
 const LOOK_PERIOD_MS = 100;
-/** After that a member that does not end is killed. */
-const STOP_TIMEOUT_MS = 10_000;
 
 /** `concord dev`: a cluster of processes on this machine, with its data on disk. */
 export function registerDev(program: Command, setStatus: (status: number) => void): void {
@@ -28,46 +26,21 @@ async function runDev(options: { directory: string; members: string; port: strin
   const members = localMembers({ directory, members: Number(options.members), port: Number(options.port) });
   await requireFreePorts(members);
   mkdirSync(directory, { recursive: true });
-  const processes = members.map((member) => startMember(member, members));
-  const ended = Promise.all(processes.map(async (child) => exitOf(child)));
-  const stop = (): void => {
-    for (const child of processes) child.kill("SIGTERM");
-    setTimeout(() => {
-      for (const child of processes) child.kill("SIGKILL");
-    }, STOP_TIMEOUT_MS).unref();
-  };
+  const supervisor = new LocalSupervisor(members, (line) => process.stdout.write(`${line}\n`));
+  const stop = (): void => supervisor.stop();
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
-  const failed = watchForFailure(members, processes, stop);
-  await Promise.race([ready(members), ended]);
-  if (failed.member === undefined && processes.some((child) => child.exitCode === null)) announce(members, directory);
-  await ended;
-  if (failed.member === undefined) return 0;
-  process.stderr.write(`Member ${failed.member.name} ended; its log is ${failed.member.logFile}\n`);
-  return 1;
-}
-
-function watchForFailure(
-  members: readonly LocalMember[],
-  processes: readonly ChildProcess[],
-  stop: () => void,
-): { member: LocalMember | undefined } {
-  const failed: { member: LocalMember | undefined } = { member: undefined };
-  for (const [position, child] of processes.entries()) {
-    child.once("exit", (code) => {
-      if (code === 0 || failed.member !== undefined || child.killed) return;
-      failed.member = members[position];
-      stop();
-    });
+  supervisor.start();
+  const begun = await Promise.race([ready(members).then(() => true), supervisor.ended.then(() => false)]);
+  if (begun) {
+    supervisor.begin();
+    announce(members, directory);
   }
-  return failed;
-}
-
-async function exitOf(child: ChildProcess): Promise<void> {
-  await new Promise<void>((resolve) => {
-    child.once("exit", () => resolve());
-    child.once("error", () => resolve());
-  });
+  await supervisor.ended;
+  const { failed } = supervisor;
+  if (failed === undefined) return 0;
+  process.stderr.write(`Member ${failed.name} ended; its log is ${failed.logFile}\n`);
+  return 1;
 }
 
 async function ready(members: readonly LocalMember[]): Promise<void> {
