@@ -391,10 +391,20 @@ describe("Cluster, Maintenance, and what is not there", () => {
     await put("k", "v");
   });
 
+  test("defragmentation is done as soon as it is asked for", async () => {
+    expect((await etcd.call("Maintenance", "Defragment", {})).header.member_id).toBe("161");
+  });
+
+  test("leadership is moved by the leader alone, to a voter that there is", async () => {
+    const move = (targetID: number) => etcd.call("Maintenance", "MoveLeader", { targetID });
+    await expect(move(0)).rejects.toMatchObject({ code: 9, details: "etcdserver: bad leader transferee" });
+    doors.node.situation.leaderless = true;
+    await expect(move(161)).rejects.toMatchObject({ code: 9, details: "etcdserver: not leader" });
+  });
+
   test("every other method says by name that it is not implemented", async () => {
     for (const [service, method] of [
       ["Cluster", "MemberAdd"],
-      ["Maintenance", "Defragment"],
       ["Maintenance", "HashKV"],
     ] as const) {
       const failure = await etcd.call(service, method, {}).catch((error: unknown) => error);

@@ -2,13 +2,13 @@ import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
 import { type NodeInfo } from "../../runtime/node-api.ts";
 import { type EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { ETCD_API_VERSION, ETCD_STORAGE_VERSION } from "./definition.ts";
-import { type AlarmRequest } from "./messages.ts";
+import { type AlarmRequest, type MoveLeaderRequest } from "./messages.ts";
 import { hexId } from "./requests.ts";
 import { decimalId } from "./responses.ts";
 
 const ALARM_ACTIONS: Readonly<Record<string, "set" | "clear">> = { ACTIVATE: "set", DEACTIVATE: "clear" };
 
-/** etcdserverpb.Maintenance: status and alarms. */
+/** etcdserverpb.Maintenance: status, alarms, the leader. */
 export function maintenanceMethods(calls: EtcdCalls, options: { readonly quotaBytes: number }): UnaryHandlers {
   return {
     // Answered from here alone, whatever state the cluster is in: it is how one finds out.
@@ -51,6 +51,23 @@ export function maintenanceMethods(calls: EtcdCalls, options: { readonly quotaBy
         header: calls.header(revision),
         alarms: members.map((each) => ({ memberID: decimalId(each), alarm: "NOSPACE" })),
       };
+    }),
+
+    // Space is in memory and is used again by itself: there is nothing to do, and scripts that ask for it go on.
+    Defragment: calls.unary((_request, principal) => {
+      calls.services.cluster.info(principal);
+      return Promise.resolve({ header: calls.header() });
+    }),
+
+    // As at etcd only the leader is asked. Any member could hand the request on, but a client that asks another one has
+    // an old picture of the cluster.
+    MoveLeader: calls.unary<MoveLeaderRequest>(async (request, principal, requestOptions) => {
+      const target = hexId(request.targetID);
+      const { leaderId, memberId } = calls.services.header();
+      if (leaderId !== memberId) throw new ConcordError("CONCORD_NOT_LEADER");
+      if (target === "") throw new ConcordError("CONCORD_BAD_LEADER_TRANSFEREE");
+      await calls.services.cluster.transfer(principal, target, requestOptions);
+      return { header: calls.header() };
     }),
   };
 }

@@ -101,6 +101,10 @@ export interface MemberListRequest {
   readonly linearizable: boolean;
 }
 
+export interface MoveLeaderRequest {
+  readonly targetID: string;
+}
+
 export interface AlarmRequest {
   readonly action: string | number;
   readonly memberID: string;

@@ -7,10 +7,8 @@ const INSTEAD: Readonly<Record<string, string>> = {
   MemberAdd: "; add members over the admin door",
   MemberRemove: "; remove members over the admin door",
   MemberPromote: "; promote members over the admin door",
-  MoveLeader: "; transfer leadership over the admin door",
   Snapshot: "; take snapshots over the admin door",
   HashKV: "; compare members over the admin door",
-  Defragment: "; space is reused without it",
 };
 
 /** A method of etcd's that Concord does not have says so by name. */
