@@ -391,6 +391,10 @@ describe("Cluster, Maintenance, and what is not there", () => {
     await put("k", "v");
   });
 
+  test("an empty store has a size: etcdctl divides by it", async () => {
+    expect((await etcd.call("Maintenance", "Status", {})).dbSize).toBe("1");
+  });
+
   test("defragmentation is done as soon as it is asked for", async () => {
     expect((await etcd.call("Maintenance", "Defragment", {})).header.member_id).toBe("161");
   });

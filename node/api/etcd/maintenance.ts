@@ -17,7 +17,8 @@ export function maintenanceMethods(calls: EtcdCalls, options: { readonly quotaBy
       return Promise.resolve({
         header: calls.header(),
         version: ETCD_API_VERSION,
-        dbSize: info.databaseBytes,
+        // Never 0, as it never is at etcd: its clients divide by it.
+        dbSize: Math.max(1, info.databaseBytes),
         leader: decimalId(info.leaderId),
         raftIndex: info.commitIndex,
         raftTerm: info.term,
