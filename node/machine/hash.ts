@@ -19,8 +19,9 @@ export class SlicedHash implements HashTask {
   readonly #budget = new Budget();
   #work: Sliced<StoreHash> | undefined;
 
-  constructor(store: Store) {
-    const bounds = { revision: store.revision, compactRevision: store.compactRevision };
+  /** @param revision - from the compacted to the store's current one */
+  constructor(store: Store, revision: number) {
+    const bounds = { revision, compactRevision: store.compactRevision };
     const cursor = new LeafCursor(store.committed.root, store.keys);
     this.#pin = store.pinHistory();
     this.#work = hashLeaves(store, cursor, bounds, this.#budget);

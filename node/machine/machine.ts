@@ -247,9 +247,14 @@ export class Machine {
   /**
    * Hash of all rows that can be reached, history included; the order of rows makes no difference. Equal on members at
    * equal revision and compact revision.
+   *
+   * @param revision - as if nothing had been written since, from `compactRevision` on; 0 = the current one
    */
-  hash(): HashTask {
-    return new SlicedHash(this.#store);
+  hash(revision = 0): HashTask {
+    const { revision: current, compactRevision } = this.#store;
+    const wanted = revision === 0 ? current : revision;
+    invariant(wanted >= compactRevision && wanted <= current, "Hash of a revision that is not there");
+    return new SlicedHash(this.#store, wanted);
   }
 
   /** The state as of the last finished command, to be paged out while commands go on. */

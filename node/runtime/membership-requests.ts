@@ -170,24 +170,29 @@ export class MembershipRequests {
     }
   }
 
-  /** Only the member itself knows its Raft id, so the leader asks it; it must be empty and carry the name. */
-  #addLearner(request: Request, name: string, peerUrls: readonly string[]): void {
-    const known = this.#replica.machine.members().find((member) => member.name === name);
-    if (known !== undefined) {
-      request.done(failed("CONCORD_MEMBER_EXISTS", `A member named "${name}" exists already, with the id ${known.id}`));
-      return;
-    }
+  /** Only the member itself knows its Raft id, so the leader asks it; it must be empty and carry the name, if one is given. */
+  #addLearner(request: Request, wantedName: string, peerUrls: readonly string[]): void {
+    if (this.#refuseNameTaken(request, wantedName)) return;
     this.#replica.transport.probe(peerUrls, (error, answer) => {
       if (this.#replica.stopped) return;
+      const name = wantedName === "" ? (answer?.memberName ?? "") : wantedName;
       const refusal = refuseProbed(name, peerUrls, error, answer);
       if (refusal !== undefined || answer === undefined) {
         request.done({ ok: false, error: refusal ?? new ConcordError("CONCORD_PEER_UNREACHABLE") });
         return;
       }
+      if (this.#refuseNameTaken(request, name)) return;
       const id = answer.memberId;
       const member: Member = { id, name, peerUrls, clientUrls: [], learner: true, joined: false };
       this.#change(request, { type: "addLearner", member: id }, encodeMember(member));
     });
+  }
+
+  #refuseNameTaken(request: Request, name: string): boolean {
+    const known = this.#replica.machine.members().find((member) => member.name === name);
+    if (known === undefined) return false;
+    request.done(failed("CONCORD_MEMBER_EXISTS", `A member named "${name}" exists already, with the id ${known.id}`));
+    return true;
   }
 
   #change(request: Request, change: ConfigurationChange, data: Uint8Array): void {

@@ -104,6 +104,7 @@ export interface NodeApi {
   barrier(options?: RequestOptions): Promise<void>;
   watch(request: WatchRequest): Watch;
   grant(request: { readonly clusterId: string; readonly clusterUid: string; readonly size: number }): Promise<void>;
+  /** Empty `name`: whichever the waiting member has. */
   addLearner(
     request: { readonly name: string; readonly peerUrls: readonly string[] },
     options?: RequestOptions,
@@ -112,7 +113,13 @@ export interface NodeApi {
   remove(id: string, options?: RequestOptions): Promise<readonly Member[]>;
   /** Hands leadership over; resolves with the new leader's id. Empty `to`: the voter that is furthest. */
   transfer(to: string, options?: RequestOptions): Promise<string>;
+  /**
+   * Of this member's state as of a revision; 0 = the newest it has.
+   *
+   * @throws ConcordError `CONCORD_COMPACTED`, `CONCORD_FUTURE_REVISION`.
+   */
   hash(
+    revision: number,
     options?: RequestOptions,
   ): Promise<{ readonly revision: number; readonly compactRevision: number; readonly hash: string }>;
   /** Pages of a frozen state, framed and checksummed (codec/snapshot.ts), for backups. */

@@ -171,8 +171,14 @@ export class ConcordNode implements NodeApi {
     return (await this.#membership({ type: "transfer", to }, options)).leader;
   }
 
-  async hash(options: RequestOptions = {}): Promise<{ revision: number; compactRevision: number; hash: string }> {
-    const task = this.#replica().machine.hash();
+  async hash(
+    revision: number,
+    options: RequestOptions = {},
+  ): Promise<{ revision: number; compactRevision: number; hash: string }> {
+    const { machine } = this.#replica();
+    if (revision !== 0 && revision < machine.compactRevision) throw new ConcordError("CONCORD_COMPACTED");
+    if (revision > machine.revision) throw new ConcordError("CONCORD_FUTURE_REVISION");
+    const task = machine.hash(revision);
     try {
       for (;;) {
         const result = task.advance(SLICE_KEYS);

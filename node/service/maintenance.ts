@@ -27,9 +27,10 @@ export class MaintenanceService {
     return answerOf(await this.#node.propose({ type: "alarm", action, alarm: "noSpace", member }, options), "ok");
   }
 
-  hash(principal: Principal, options?: RequestOptions): ReturnType<NodeApi["hash"]> {
+  /** @param revision - 0 = the newest that this member has. */
+  hash(principal: Principal, revision: number, options?: RequestOptions): ReturnType<NodeApi["hash"]> {
     authorize(principal, [{ type: "administer" }]);
-    return this.#node.hash(options);
+    return this.#node.hash(revision, options);
   }
 
   /** All keys and values: only for whoever may administer. */

@@ -172,8 +172,11 @@ export class LocalNode implements NodeApi {
     return Promise.resolve(OWN_ID);
   }
 
-  hash(): ReturnType<NodeApi["hash"]> {
-    const task = this.machine.hash();
+  hash(revision: number): ReturnType<NodeApi["hash"]> {
+    if (revision !== 0 && revision < this.machine.compactRevision)
+      return Promise.reject(new ConcordError("CONCORD_COMPACTED"));
+    if (revision > this.machine.revision) return Promise.reject(new ConcordError("CONCORD_FUTURE_REVISION"));
+    const task = this.machine.hash(revision);
     for (;;) {
       const result = task.advance(1000);
       if (result !== undefined) return Promise.resolve(result);

@@ -1,14 +1,72 @@
+import { ConcordError } from "../../client/errors.ts";
+import { type Member } from "../../machine/commands.ts";
 import { type EtcdCalls, type UnaryHandlers } from "./calls.ts";
-import { type MemberListRequest } from "./messages.ts";
+import { type MemberAddRequest, type MemberIdRequest, type MemberListRequest } from "./messages.ts";
+import { hexId } from "./requests.ts";
 import { memberMessage } from "./responses.ts";
 
-/** etcdserverpb.Cluster: reading. Membership changes go through the admin door, which knows who may make them. */
+/** Addresses of one member. */
+const PEER_URLS_MAX = 8;
+
+/**
+ * etcdserverpb.Cluster. A change is asked for at any member and answered when the leader has committed it. MemberUpdate is
+ * missing: a member keeps the peer URLs it was added with.
+ */
 export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
+  const answer = (members: readonly Member[]): object => ({
+    header: calls.header(),
+    members: members.map(memberMessage),
+  });
   return {
     MemberList: calls.unary<MemberListRequest>(async (request, principal, options) => {
       calls.refuseLearner();
-      const members = await calls.services.cluster.members(principal, request.linearizable, options);
-      return { header: calls.header(), members: members.map(memberMessage) };
+      return answer(await calls.services.cluster.members(principal, request.linearizable, options));
+    }),
+
+    MemberAdd: calls.unary<MemberAddRequest>(async ({ peerURLs, isLearner }, principal, options) => {
+      calls.refuseLearner();
+      const { cluster } = calls.services;
+      refuseUrls(peerURLs, cluster.administratorsInfo(principal).members);
+      // etcd counts a voter before it has started. Here a member votes when it has everything (ADR 0003).
+      if (!isLearner) {
+        throw new ConcordError(
+          "CONCORD_INVALID_ARGUMENT",
+          "a member is added as a learner (--learner) and promoted when it is in sync with the leader",
+        );
+      }
+      const members = await cluster.addLearner(principal, { name: "", peerUrls: peerURLs }, options);
+      const added = members.find(({ peerUrls }) => peerUrls.includes(peerURLs[0] ?? ""));
+      return { ...answer(members), ...(added === undefined ? {} : { member: memberMessage(added) }) };
+    }),
+
+    MemberRemove: calls.unary<MemberIdRequest>(async ({ ID }, principal, options) => {
+      calls.refuseLearner();
+      return answer(await calls.services.cluster.remove(principal, memberId(ID), options));
+    }),
+
+    MemberPromote: calls.unary<MemberIdRequest>(async ({ ID }, principal, options) => {
+      calls.refuseLearner();
+      return answer(await calls.services.cluster.promote(principal, memberId(ID), options));
     }),
   };
+}
+
+function memberId(decimal: string): string {
+  const id = hexId(decimal);
+  if (id === "") throw new ConcordError("CONCORD_MEMBER_NOT_FOUND");
+  return id;
+}
+
+function refuseUrls(urls: readonly string[], members: readonly Member[]): void {
+  if (urls.length === 0 || urls.length > PEER_URLS_MAX || !urls.every(isPeerUrl)) {
+    throw new ConcordError("CONCORD_MEMBER_URLS_INVALID");
+  }
+  if (members.some(({ peerUrls }) => peerUrls.some((url) => urls.includes(url)))) {
+    throw new ConcordError("CONCORD_PEER_URL_EXISTS");
+  }
+}
+
+/** As etcd's: a scheme, a host and a port, and nothing behind it. */
+function isPeerUrl(text: string): boolean {
+  return /^https?:\/\/[^/?#@\s]+:\d+$/.test(text) && URL.canParse(text);
 }

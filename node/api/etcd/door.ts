@@ -10,6 +10,8 @@ import { KeepAliveStream } from "./keep-alive-stream.ts";
 import { kvMethods } from "./kv.ts";
 import { leaseMethods } from "./lease.ts";
 import { maintenanceMethods } from "./maintenance.ts";
+import { type SnapshotResponse } from "./messages.ts";
+import { SnapshotStream } from "./snapshot-stream.ts";
 import { grpcStatus } from "./status.ts";
 import { unimplemented } from "./unimplemented.ts";
 import { WatchStream } from "./watch-stream.ts";
@@ -27,6 +29,8 @@ export interface EtcdDoorOptions {
 
 const MESSAGE_OVERHEAD_BYTES = 512 * 1024;
 const WATCHES_PER_STREAM_MAX = 10_000;
+/** Snapshots under way at once: each holds on to the state it began with. */
+const SNAPSHOTS_MAX = 4;
 const REQUEST_TIMEOUT_MS = 5000;
 /** Looks without a leader, one election timeout apart, after which streams with `hasleader` end: as many as etcd takes. */
 const LEADERLESS_LOOKS = 3;
@@ -40,6 +44,7 @@ export class EtcdDoor {
   readonly #calls: EtcdCalls;
   readonly #watches = new Set<WatchStream>();
   readonly #renewals = new Set<KeepAliveStream>();
+  readonly #snapshots = new Set<SnapshotStream>();
   readonly #leaderWatch: NodeJS.Timeout;
   #leaderlessLooks = 0;
 
@@ -52,6 +57,7 @@ export class EtcdDoor {
     const streams: StreamOpeners = {
       Watch: this.#opens(this.#watches, (call, closed) => new WatchStream(call, this.#calls, watchOptions, closed)),
       LeaseKeepAlive: this.#opens(this.#renewals, (call, closed) => new KeepAliveStream(call, this.#calls, closed)),
+      Snapshot: (call) => this.#openSnapshot(call),
     };
     const unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>> = {
       KV: kvMethods(this.#calls),
@@ -87,8 +93,8 @@ export class EtcdDoor {
     await this.#server.close(graceMs);
   }
 
-  get #streams(): (WatchStream | KeepAliveStream)[] {
-    return [...this.#watches, ...this.#renewals];
+  get #streams(): (WatchStream | KeepAliveStream | SnapshotStream)[] {
+    return [...this.#watches, ...this.#renewals, ...this.#snapshots];
   }
 
   /** How a stream of one kind begins, and is kept in `open` for as long as it lasts. */
@@ -103,6 +109,15 @@ export class EtcdDoor {
       open.add(stream);
       return stream;
     };
+  }
+
+  /** As at etcd, a learner gives one too. */
+  #openSnapshot(call: MessageStream<SnapshotResponse>): SnapshotStream {
+    this.#calls.requireLeader(call);
+    const stream = new SnapshotStream(call, this.#calls, () => this.#snapshots.delete(stream));
+    if (this.#snapshots.size >= SNAPSHOTS_MAX) throw new ConcordError("CONCORD_TOO_MANY_REQUESTS");
+    this.#snapshots.add(stream);
+    return stream;
   }
 
   #lookForLeader(): void {

@@ -2,13 +2,18 @@ import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
 import { type NodeInfo } from "../../runtime/node-api.ts";
 import { type EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { ETCD_API_VERSION, ETCD_STORAGE_VERSION } from "./definition.ts";
-import { type AlarmRequest, type MoveLeaderRequest } from "./messages.ts";
-import { hexId } from "./requests.ts";
+import { type AlarmRequest, type DowngradeRequest, type HashKvRequest, type MoveLeaderRequest } from "./messages.ts";
+import { hexId, natural } from "./requests.ts";
 import { decimalId } from "./responses.ts";
 
 const ALARM_ACTIONS: Readonly<Record<string, "set" | "clear">> = { ACTIVATE: "set", DEACTIVATE: "clear" };
 
-/** etcdserverpb.Maintenance: status, alarms, the leader. */
+/** With or without a patch level. */
+const VERSION = /^\d+\.\d+(\.\d+)?$/;
+/** Without the patch level, as etcd names the version of a cluster. */
+const CLUSTER_VERSION = ETCD_API_VERSION.slice(0, ETCD_API_VERSION.lastIndexOf("."));
+
+/** etcdserverpb.Maintenance. Snapshot is a stream of its own. */
 export function maintenanceMethods(calls: EtcdCalls, options: { readonly quotaBytes: number }): UnaryHandlers {
   return {
     // Answered from here alone, whatever state the cluster is in: it is how one finds out.
@@ -60,6 +65,37 @@ export function maintenanceMethods(calls: EtcdCalls, options: { readonly quotaBy
       return Promise.resolve({ header: calls.header() });
     }),
 
+    Hash: calls.unary(async (_request, principal, requestOptions) => {
+      const { hash } = await calls.services.maintenance.hash(principal, 0, requestOptions);
+      return { header: calls.header(), hash: shortHash(hash) };
+    }),
+
+    HashKV: calls.unary<HashKvRequest>(async (request, principal, requestOptions) => {
+      const wanted = natural(request.revision);
+      const { hash, revision, compactRevision } = await calls.services.maintenance.hash(
+        principal,
+        wanted,
+        requestOptions,
+      );
+      return {
+        header: calls.header(),
+        hash: shortHash(hash),
+        compact_revision: compactRevision,
+        hash_revision: revision,
+      };
+    }),
+
+    // No data here is of a version of etcd's, so there is none to go back to. Cancelling finds nothing to cancel.
+    Downgrade: calls.unary<DowngradeRequest>((request, principal) => {
+      calls.refuseLearner();
+      calls.services.cluster.administratorsInfo(principal);
+      if (request.action !== "CANCEL") {
+        const known = VERSION.test(request.version);
+        throw new ConcordError(known ? "CONCORD_DOWNGRADE_TARGET_INVALID" : "CONCORD_DOWNGRADE_VERSION_FORMAT");
+      }
+      return Promise.resolve({ header: calls.header(), version: CLUSTER_VERSION });
+    }),
+
     // As at etcd only the leader is asked. Any member could hand the request on, but a client that asks another one has
     // an old picture of the cluster.
     MoveLeader: calls.unary<MoveLeaderRequest>(async (request, principal, requestOptions) => {
@@ -71,6 +107,11 @@ export function maintenanceMethods(calls: EtcdCalls, options: { readonly quotaBy
       return { header: calls.header() };
     }),
   };
+}
+
+/** The lower half of the store's hash: as good a hash as the whole one, and as wide as etcd's. */
+function shortHash(hash: string): number {
+  return Number.parseInt(hash.slice(-8), 16);
 }
 
 function alarmMessages(info: NodeInfo, wanted: string | number): readonly object[] {

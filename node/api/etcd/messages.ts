@@ -101,6 +101,33 @@ export interface MemberListRequest {
   readonly linearizable: boolean;
 }
 
+export interface MemberAddRequest {
+  readonly peerURLs: readonly string[];
+  readonly isLearner: boolean;
+}
+
+/** MemberRemove and MemberPromote. */
+export interface MemberIdRequest {
+  readonly ID: string;
+}
+
+export interface HashKvRequest {
+  readonly revision: string;
+}
+
+export interface DowngradeRequest {
+  readonly action: string | number;
+  readonly version: string;
+}
+
+export interface SnapshotResponse {
+  readonly header: ResponseHeader;
+  /** An estimate until the last message, whose it is 0: the size is only known at the end. */
+  readonly remaining_bytes: number;
+  readonly blob: Uint8Array;
+  readonly version: string;
+}
+
 export interface MoveLeaderRequest {
   readonly targetID: string;
 }

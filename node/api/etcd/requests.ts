@@ -148,7 +148,7 @@ export function watchRequest(request: WatchCreateRequest): WatchRequest {
 }
 
 /** Numbers below zero mean the same as zero: not set. Those beyond 2^53 cannot be told from 2^53, which no revision reaches. */
-function natural(text: string): number {
+export function natural(text: string): number {
   return Math.min(Math.max(Number(text), 0), Number.MAX_SAFE_INTEGER);
 }
 

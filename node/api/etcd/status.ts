@@ -9,6 +9,8 @@ const WITH_OWN_MESSAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CONCORD_INVALID_ARGUMENT",
   "CONCORD_UNIMPLEMENTED",
   "CONCORD_NOT_FOUND",
+  "CONCORD_PEER_NOT_EMPTY",
+  "CONCORD_PEER_UNREACHABLE",
 ]);
 
 /** etcd has a text of its own for each of these reasons of an unknown outcome. */

@@ -4,11 +4,7 @@ import { grpcStatus } from "./status.ts";
 
 /** What to do instead, where there is something. */
 const INSTEAD: Readonly<Record<string, string>> = {
-  MemberAdd: "; add members over the admin door",
-  MemberRemove: "; remove members over the admin door",
-  MemberPromote: "; promote members over the admin door",
-  Snapshot: "; take snapshots over the admin door",
-  HashKV: "; compare members over the admin door",
+  MemberUpdate: "; remove the member and add it with its new peer URLs",
 };
 
 /** A method of etcd's that Concord does not have says so by name. */
