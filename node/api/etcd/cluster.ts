@@ -34,7 +34,7 @@ export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
           "a member is added as a learner (--learner) and promoted when it is in sync with the leader",
         );
       }
-      const members = await cluster.addLearner(principal, { name: "", peerUrls: peerURLs }, options);
+      const members = await cluster.addLearner(principal, { name: "", peerUrls: [...peerURLs] }, options);
       const added = members.find(({ peerUrls }) => peerUrls.includes(peerURLs[0] ?? ""));
       return { ...answer(members), ...(added === undefined ? {} : { member: memberMessage(added) }) };
     }),

@@ -74,7 +74,7 @@ export async function handleAdmin(exchange: Exchange, options: AdminOptions): Pr
     }
     case "hash":
       exchange.allowMethods("GET");
-      exchange.send(await maintenance.hash(principal, timeout));
+      exchange.send(await maintenance.hash(principal, 0, timeout));
       return;
     case "snapshot":
       exchange.allowMethods("GET");
