@@ -108,9 +108,10 @@ type UnaryMethod = (
   done: (error: ServiceError | null, response: EtcdMessage) => void,
 ) => void;
 type StreamMethod = (metadata: Metadata) => ClientDuplexStream<Request, EtcdMessage>;
+type ServerStreamMethod = (request: Request) => ClientDuplexStream<Request, EtcdMessage>;
 interface RawClient {
   readonly close: () => void;
-  readonly [method: string]: UnaryMethod | StreamMethod | (() => void);
+  readonly [method: string]: UnaryMethod | StreamMethod | ServerStreamMethod | (() => void);
 }
 
 export interface StreamClient {
@@ -131,6 +132,8 @@ export interface EtcdTestClient {
   call(service: string, method: string, request: Request, metadata?: Record<string, string>): Promise<EtcdMessage>;
   watch(metadata?: Record<string, string>): StreamClient;
   stream(service: string, method: string, metadata?: Record<string, string>): StreamClient;
+  /** One request, many responses. */
+  serverStream(service: string, method: string, request: Request): StreamClient;
   close(): void;
 }
 
@@ -169,6 +172,10 @@ export function etcdClient(
       }),
     watch: (metadata = {}) => streamOf("Watch", "Watch", metadata),
     stream: (service, method, metadata = {}) => streamOf(service, method, metadata),
+    serverStream: (service, method, request) => {
+      const target = client(service);
+      return streamClient((target[method] as ServerStreamMethod).call(target, request));
+    },
     close: () => {
       for (const each of clients.values()) each.close();
     },

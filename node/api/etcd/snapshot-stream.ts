@@ -77,8 +77,8 @@ export class SnapshotStream implements StreamListener<object> {
       sum.update(blob);
       sent += blob.length;
       await this.#write(blob, Math.max(1, expectedBytes - sent));
-      if (this.#closed) return;
     }
+    if (this.#closed) return;
     const padding = Buffer.alloc((FILE_PAGE_BYTES - (sent % FILE_PAGE_BYTES)) % FILE_PAGE_BYTES);
     await this.#write(Buffer.concat([padding, sum.update(padding).digest()]), 0);
     this.#call.end();
