@@ -1,6 +1,7 @@
 import { Doors } from "./api/doors.ts";
 import { type Assembled, openMember } from "./assembly.ts";
 import { ConcordError } from "./client/errors.ts";
+import { BULK_ITEMS_MAX } from "./client/rest.ts";
 import { type Configuration, type TlsFiles } from "./config/configuration.ts";
 import { type Logger } from "./observability/log.ts";
 import { TlsSource } from "./security/tls.ts";
@@ -55,7 +56,8 @@ export class NodeServer {
         limits: {
           keyBytesMax: configuration.maxRequestBytes,
           valueBytesMax: configuration.maxRequestBytes,
-          operationsMax: configuration.maxTxnOps,
+          // The etcd door keeps to the configured limit; bulk requests of the REST door have their own.
+          operationsMax: Math.max(configuration.maxTxnOps, BULK_ITEMS_MAX),
           nestingMax: 16,
         },
         autoCompaction: configuration.autoCompaction,

@@ -20,6 +20,7 @@ export type DoorsConfiguration = Pick<
   | "listenMetricsUrls"
   | "clientCertAuth"
   | "maxRequestBytes"
+  | "maxTxnOps"
   | "maxConnections"
   | "quotaBackendBytes"
   | "electionTimeout"
@@ -67,6 +68,7 @@ export class Doors {
     this.#metrics = new NodeMetrics(this.#handle, () => this.#snapshot(node, configuration), options.peers);
     this.#etcd = new EtcdDoor(services, {
       maxRequestBytes: configuration.maxRequestBytes,
+      operationsMax: configuration.maxTxnOps,
       quotaBytes: configuration.quotaBackendBytes,
       electionTimeoutMs: configuration.electionTimeout,
       progressIntervalMs: configuration.watchProgressNotifyIntervalMs,

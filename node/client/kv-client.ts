@@ -1,15 +1,8 @@
 import { HttpConnection, type CallOptions, type ConnectionOptions } from "./http-connection.ts";
+import { type Row } from "./rest.ts";
 
 /** A row as the REST door shows it: bytes as base64, and as text where they are valid UTF-8. */
-export interface KvRow {
-  readonly key: string;
-  readonly keyText?: string;
-  readonly value?: string;
-  readonly valueText?: string;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  readonly version: number;
-}
+export type KvRow = Readonly<Row>;
 
 export interface KvList {
   readonly items: readonly KvRow[];

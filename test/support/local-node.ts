@@ -54,7 +54,7 @@ export class LocalNode implements NodeApi {
       limits: {
         keyBytesMax: 1_572_864,
         valueBytesMax: options.valueBytesMax ?? 1_572_864,
-        operationsMax: 128,
+        operationsMax: 500,
         nestingMax: 16,
       },
       quotaBytes: options.quotaBytes ?? 1 << 30,

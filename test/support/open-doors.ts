@@ -37,6 +37,7 @@ export async function openDoors(
       listenMetricsUrls: ["http://127.0.0.1:0"],
       clientCertAuth: tls !== undefined,
       maxRequestBytes: 1_572_864,
+      maxTxnOps: 128,
       maxConnections: 1000,
       quotaBackendBytes: 1 << 30,
       electionTimeout: 50,

@@ -20,6 +20,8 @@ import { codecOf } from "./wire.ts";
 export interface EtcdDoorOptions {
   /** Largest request, bytes. Like etcd, messages may be 512 KiB larger to leave room for what is around it. */
   readonly maxRequestBytes: number;
+  /** Operations of a txn, counted as etcd counts them. */
+  readonly operationsMax: number;
   readonly quotaBytes: number;
   readonly electionTimeoutMs: number;
   readonly progressIntervalMs: number;
@@ -60,7 +62,7 @@ export class EtcdDoor {
       Snapshot: (call) => this.#openSnapshot(call),
     };
     const unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>> = {
-      KV: kvMethods(this.#calls),
+      KV: kvMethods(this.#calls, options),
       Watch: {},
       Lease: leaseMethods(this.#calls),
       Cluster: clusterMethods(this.#calls),

@@ -11,7 +11,7 @@ import { deleteOperation, isSerializable, putOperation, rangeOperation, txnOpera
 import { deleteResponse, putResponse, rangeResponse, txnResponse } from "./responses.ts";
 
 /** etcdserverpb.KV */
-export function kvMethods(calls: EtcdCalls): UnaryHandlers {
+export function kvMethods(calls: EtcdCalls, limits: { readonly operationsMax: number }): UnaryHandlers {
   const { kv } = calls.services;
   return {
     Range: calls.unary<RangeRequest>(async (request, principal, options) => {
@@ -36,7 +36,7 @@ export function kvMethods(calls: EtcdCalls): UnaryHandlers {
     Txn: calls.unary<TxnRequest>(async (request, principal, options) => {
       calls.refuseLearner();
       const level = isSerializable(request) ? "eventual" : "strong";
-      const { revision, reply } = await kv.txn(principal, txnOperation(request), level, options);
+      const { revision, reply } = await kv.txn(principal, txnOperation(request, limits.operationsMax), level, options);
       return { header: calls.header(revision), ...txnResponse(reply, revision) };
     }),
 

@@ -79,13 +79,15 @@ export function deleteOperation(request: DeleteRangeRequest): DeleteOperation {
 }
 
 /** @throws ConcordError `CONCORD_TOO_MANY_OPERATIONS`, `CONCORD_KEY_NOT_FOUND` (an operation without content, as in etcd). */
-export function txnOperation(request: TxnRequest, depth = 0): TxnOperation {
-  if (depth > NESTING_MAX) throw new ConcordError("CONCORD_TOO_MANY_OPERATIONS");
+export function txnOperation(request: TxnRequest, operationsMax: number, depth = 0): TxnOperation {
+  // The state machine takes more: this is what etcd's clients may send, nested txns counted on top of the level above.
+  const left = operationsMax - Math.max(request.compare.length, request.success.length, request.failure.length);
+  if (depth > NESTING_MAX || left < 0) throw new ConcordError("CONCORD_TOO_MANY_OPERATIONS");
   return {
     type: "txn",
     compares: request.compare.map(compareOf),
-    success: request.success.map((each) => operationOf(each, depth)),
-    failure: request.failure.map((each) => operationOf(each, depth)),
+    success: request.success.map((each) => operationOf(each, left, depth)),
+    failure: request.failure.map((each) => operationOf(each, left, depth)),
   };
 }
 
@@ -97,7 +99,7 @@ export function isSerializable(request: TxnRequest): boolean {
   });
 }
 
-function operationOf(request: RequestOp, depth: number): Operation {
+function operationOf(request: RequestOp, operationsMax: number, depth: number): Operation {
   switch (request.request) {
     case "request_range":
       return rangeOperation(request.request_range);
@@ -106,7 +108,7 @@ function operationOf(request: RequestOp, depth: number): Operation {
     case "request_delete_range":
       return deleteOperation(request.request_delete_range);
     case "request_txn":
-      return txnOperation(request.request_txn, depth + 1);
+      return txnOperation(request.request_txn, operationsMax, depth + 1);
     case undefined:
       throw new ConcordError("CONCORD_KEY_NOT_FOUND");
   }

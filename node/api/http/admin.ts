@@ -33,7 +33,7 @@ export async function handleAdmin(exchange: Exchange, options: AdminOptions): Pr
   exchange.query();
   const { cluster, maintenance } = exchange.services;
   const [resource = "", id, action, ...rest] = exchange.path.slice(PREFIX.length).split("/");
-  if (rest.length > 0) throw noSuchRoute(exchange);
+  if (rest.length > 0) throw exchange.noSuchRoute();
   const timeout = { timeoutMs: CHANGE_TIMEOUT_MS };
 
   if (resource === "members" && id !== undefined) {
@@ -43,12 +43,12 @@ export async function handleAdmin(exchange: Exchange, options: AdminOptions): Pr
       exchange.send({ members: (await cluster.remove(principal, id, timeout)).map(memberInfo) });
       return;
     }
-    if (action !== "promote") throw noSuchRoute(exchange);
+    if (action !== "promote") throw exchange.noSuchRoute();
     exchange.allowMethods("POST");
     exchange.send({ members: (await cluster.promote(principal, id, timeout)).map(memberInfo) });
     return;
   }
-  if (id !== undefined) throw noSuchRoute(exchange);
+  if (id !== undefined) throw exchange.noSuchRoute();
 
   switch (resource) {
     case "status":
@@ -81,7 +81,7 @@ export async function handleAdmin(exchange: Exchange, options: AdminOptions): Pr
       await sendSnapshot(exchange, maintenance.snapshot(principal));
       return;
     default:
-      throw noSuchRoute(exchange);
+      throw exchange.noSuchRoute();
   }
 }
 
@@ -141,8 +141,4 @@ function checkHost(exchange: Exchange): void {
   const name = host.replace(/:\d+$/, "").toLowerCase();
   if (origin === undefined && ["localhost", "127.0.0.1", "[::1]"].includes(name)) return;
   throw new ConcordError("CONCORD_PERMISSION_DENIED");
-}
-
-function noSuchRoute(exchange: Exchange): ConcordError {
-  return new ConcordError("CONCORD_NOT_FOUND", `There is nothing at ${exchange.method} ${exchange.path.slice(0, 128)}`);
 }

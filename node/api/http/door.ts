@@ -4,11 +4,14 @@ import { type Socket } from "node:net";
 import { ConcordError } from "../../client/errors.ts";
 import { type Logger } from "../../observability/log.ts";
 import { type Services } from "../../service/services.ts";
+import { handleBulk, isBulkPath } from "./bulk.ts";
 import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
 import { Exchange } from "./exchange.ts";
 import { handleHealth, type HealthOptions } from "./health.ts";
 import { handleKv, isKvPath } from "./kv.ts";
+import { handleLease, isLeasePath } from "./lease.ts";
 import { problemOf, sendProblem } from "./problem.ts";
+import { handleTxn, isTxnPath } from "./txn.ts";
 
 export interface HttpDoorOptions extends AdminOptions, HealthOptions {
   readonly valueBytesMax: number;
@@ -26,6 +29,22 @@ const KEEP_ALIVE_MS = 75_000;
 const CHECK_INTERVAL_MS = 1000;
 /** The parser's own limit is wide, so that Exchange can tell a long address (414) from large headers (431). */
 const PARSER_HEADER_BYTES_MAX = 80 * 1024;
+
+interface Route {
+  /** For metrics. */
+  readonly name: string;
+  readonly has: (path: string) => boolean;
+  readonly handle: (exchange: Exchange, options: HttpDoorOptions) => Promise<void>;
+}
+
+/** Everything but the probes and metrics. */
+const ROUTES: readonly Route[] = [
+  { name: "kv", has: isKvPath, handle: handleKv },
+  { name: "bulk", has: isBulkPath, handle: handleBulk },
+  { name: "txn", has: isTxnPath, handle: handleTxn },
+  { name: "lease", has: isLeasePath, handle: handleLease },
+  { name: "admin", has: isAdminPath, handle: handleAdmin },
+];
 
 /** REST, admin and probes over HTTP/1.1, on connections that somebody else accepted. */
 export class HttpDoor {
@@ -81,12 +100,9 @@ export class HttpDoor {
   async #dispatch(exchange: Exchange): Promise<void> {
     if (await handleHealth(exchange, this.#options)) return;
     if (!this.#options.healthOnly) {
-      if (isKvPath(exchange.path)) {
-        await handleKv(exchange, this.#options);
-        return;
-      }
-      if (isAdminPath(exchange.path)) {
-        await handleAdmin(exchange, this.#options);
+      const route = ROUTES.find((each) => each.has(exchange.path));
+      if (route !== undefined) {
+        await route.handle(exchange, this.#options);
         return;
       }
     }
@@ -105,8 +121,8 @@ export class HttpDoor {
 
 /** A name for metrics that no client can choose. */
 function routeOf(path: string): string {
-  if (isKvPath(path)) return "kv";
-  if (isAdminPath(path)) return "admin";
+  const route = ROUTES.find((each) => each.has(path));
+  if (route !== undefined) return route.name;
   return ["/livez", "/readyz", "/startupz", "/health", "/version", "/metrics"].includes(path) ? path.slice(1) : "other";
 }
 

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { type IncomingMessage, type ServerResponse } from "node:http";
 import { type Static, type TSchema } from "typebox";
 import { Value } from "typebox/value";
@@ -10,6 +11,8 @@ export const URL_BYTES_MAX = 8192;
 export const HEADER_BYTES_MAX = 16 * 1024;
 export const HEADERS_MAX = 100;
 const JSON_BODY_BYTES_MAX = 64 * 1024;
+/** Brackets in brackets. A txn nested as deep as the state machine takes it has three a level. */
+const JSON_NESTING_MAX = 64;
 
 /** One request and its answer. The target is taken as it came: nothing is decoded twice and no path is normalised. */
 export class Exchange {
@@ -66,6 +69,11 @@ export class Exchange {
     );
   }
 
+  /** For a path that no route has; to be thrown. */
+  noSuchRoute(): ConcordError {
+    return new ConcordError("CONCORD_NOT_FOUND", `There is nothing at ${this.method} ${this.path.slice(0, 128)}`);
+  }
+
   /**
    * The query parameters, raw bytes after percent-decoding (a plus sign is a plus sign).
    *
@@ -108,10 +116,15 @@ export class Exchange {
   }
 
   /** A JSON body of the given form. Other content types are refused, so that no web page can send one unasked. */
-  async json<T extends TSchema>(schema: T): Promise<Static<T>> {
+  async json<T extends TSchema>(schema: T, bytesMax = JSON_BODY_BYTES_MAX): Promise<Static<T>> {
     const type = (this.request.headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
     if (type !== "application/json") throw unsupported("The content type must be application/json");
-    const text = (await this.body(JSON_BODY_BYTES_MAX)).toString("utf8");
+    const body = await this.body(bytesMax);
+    if (!isUtf8(body)) throw badRequest("The body is not valid UTF-8");
+    const text = body.toString("utf8");
+    if (isNestedDeeper(text, JSON_NESTING_MAX)) {
+      throw badRequest(`The body is nested too deep, at most ${JSON_NESTING_MAX} levels are allowed`);
+    }
     let parsed: unknown;
     try {
       parsed = JSON.parse(text);
@@ -163,6 +176,23 @@ export function percentDecode(text: string, where: "path" | "query"): Buffer {
     length += 1;
   }
   return bytes.subarray(0, length);
+}
+
+/** Whoever checks or walks the value goes down by recursion, so the depth is judged before. */
+function isNestedDeeper(json: string, levels: number): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < json.length; at += 1) {
+    const character = json[at];
+    if (inString) {
+      if (character === "\\") at += 1;
+      else if (character === '"') inString = false;
+    } else if (character === '"') inString = true;
+    else if (character === "{" || character === "[") depth += 1;
+    else if (character === "}" || character === "]") depth -= 1;
+    if (depth > levels) return true;
+  }
+  return false;
 }
 
 export function badRequest(message: string): ConcordError {

@@ -1,44 +1,21 @@
-import { isUtf8 } from "node:buffer";
 import { ConcordError } from "../../client/errors.ts";
-import {
-  type Compare,
-  type KeyValue,
-  type Operation,
-  type RangeOperation,
-  type Reply,
-} from "../../machine/commands.ts";
-import { type ReadLevel } from "../../runtime/node-api.ts";
+import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from "../../client/rest.ts";
+import { type Compare, type Operation, type Reply } from "../../machine/commands.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
 import { badRequest, percentDecode, printable, type Exchange } from "./exchange.ts";
+import { putOf, rangeOf } from "./operations.ts";
+import { flag, leaseId, readLevel, wholeNumber } from "./parameters.ts";
+import { KEY_BYTES_MAX, NO_BYTES, rowJson } from "./row.ts";
 
-/** Of the native doors; etcd's clients may use longer ones. */
-export const KEY_BYTES_MAX = 1024;
-export const LIST_LIMIT_MAX = 1000;
-const LIST_LIMIT_DEFAULT = 100;
 const PREFIX = "/api/v1/kv";
-const NO_BYTES = new Uint8Array(0);
 const ZERO_BYTE = new Uint8Array(1);
-
-/**
- * A row in JSON. Keys and values are bytes, so they come as base64, always; what is valid UTF-8 comes as text beside it,
- * for people. Revisions are JSON numbers: they stay below 2^53.
- */
-export interface RowJson {
-  readonly key: string;
-  readonly keyText?: string;
-  readonly value?: string;
-  readonly valueText?: string;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  readonly version: number;
-}
 
 /**
  * Keys and values over REST.
  *
- *     GET    /api/v1/kv/{key}?revision=&consistency=   -> RowJson & { revision }; with `Accept: application/octet-stream`
+ *     GET    /api/v1/kv/{key}?revision=&consistency=   -> Row & { revision }; with `Accept: application/octet-stream`
  *                                                         the bare value. 404 when there is no such key.
- *     PUT    /api/v1/kv/{key}                           -> { revision }; the body is the value, byte for byte
+ *     PUT    /api/v1/kv/{key}?lease=                    -> { revision }; the body is the value, byte for byte
  *     DELETE /api/v1/kv/{key}                           -> { revision, deleted }
  *     GET    /api/v1/kv?prefix=&limit=&cursor=&revision=&keysOnly=&consistency=
  *                                                       -> { items, count, revision, cursor? }
@@ -88,18 +65,10 @@ async function get(exchange: Exchange, key: Buffer): Promise<void> {
 }
 
 async function put(exchange: Exchange, key: Buffer, valueBytesMax: number): Promise<void> {
-  exchange.query();
+  const { lease } = exchange.query("lease");
   const compare = condition(exchange, key);
-  const value = await exchange.body(valueBytesMax);
-  const operation: Operation = {
-    type: "put",
-    key,
-    value,
-    lease: 0n,
-    previous: false,
-    ignoreValue: false,
-    ignoreLease: false,
-  };
+  const attached = lease === undefined ? 0n : leaseId("lease", lease.toString("latin1"));
+  const operation = putOf({ key, value: await exchange.body(valueBytesMax), lease: attached });
   const { revision } = await write(exchange, operation, compare);
   exchange.send({ revision }, { etag: `"${revision}"`, "concord-revision": String(revision) });
 }
@@ -184,40 +153,6 @@ async function list(exchange: Exchange): Promise<void> {
   });
 }
 
-function rangeOf(
-  options: Pick<RangeOperation, "key" | "rangeEnd" | "revision"> & Partial<RangeOperation>,
-): RangeOperation {
-  return {
-    type: "range",
-    limit: 0,
-    sortTarget: "key",
-    sortOrder: "none",
-    keysOnly: false,
-    countOnly: false,
-    minModRevision: 0,
-    maxModRevision: 0,
-    minCreateRevision: 0,
-    maxCreateRevision: 0,
-    ...options,
-  };
-}
-
-export function rowJson(row: KeyValue, keysOnly: boolean): RowJson {
-  return {
-    ...asText("key", row.key),
-    ...(keysOnly ? {} : asText("value", row.value)),
-    createRevision: row.createRevision,
-    modRevision: row.modRevision,
-    version: row.version,
-  } as RowJson;
-}
-
-function asText(name: "key" | "value", bytes: Uint8Array): Record<string, string> {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const base64 = buffer.toString("base64");
-  return isUtf8(buffer) ? { [name]: base64, [`${name}Text`]: buffer.toString("utf8") } : { [name]: base64 };
-}
-
 const CURSOR_VERSION = 1;
 
 /** Revision and last key seen. It gives nothing that the query itself could not ask for, so it needs no signature. */
@@ -238,29 +173,4 @@ function decodeCursor(text: Buffer, prefix: Buffer): { readonly revision: number
   const lastKey = bytes.subarray(9);
   if (!lastKey.subarray(0, prefix.length).equals(prefix)) throw badRequest("The cursor belongs to another prefix");
   return { revision, key: Buffer.concat([lastKey, ZERO_BYTE]) };
-}
-
-function readLevel(value: Buffer | undefined): ReadLevel {
-  const text = value?.toString("latin1") ?? "strong";
-  if (text === "strong" || text === "eventual") return text;
-  throw badRequest(`consistency is "${printable(text)}", expected strong or eventual`);
-}
-
-function flag(name: string, value: Buffer | undefined): boolean {
-  const text = value?.toString("latin1") ?? "false";
-  if (text === "true" || text === "false") return text === "true";
-  throw badRequest(`${name} is "${printable(text)}", expected true or false`);
-}
-
-function wholeNumber(
-  name: string,
-  value: Buffer | undefined,
-  minimum: number,
-  maximum = Number.MAX_SAFE_INTEGER,
-): number {
-  if (value === undefined) return minimum;
-  const text = value.toString("latin1");
-  const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-  if (number >= minimum && number <= maximum) return number;
-  throw badRequest(`${name} is "${printable(text)}", expected a whole number from ${minimum} to ${maximum}`);
 }

@@ -1,0 +1,110 @@
+import { ConcordError } from "../../client/errors.ts";
+import {
+  LIST_LIMIT_DEFAULT,
+  TxnRequest,
+  type TxnAnswer,
+  type TxnCompare,
+  type TxnOperation,
+  type TxnResult,
+} from "../../client/rest.ts";
+import { type Compare, type Operation, type Reply, type TxnOperation as MachineTxn } from "../../machine/commands.ts";
+import { badRequest, type Exchange } from "./exchange.ts";
+import { leaseId } from "./parameters.ts";
+import { putItem, rangeOf } from "./operations.ts";
+import { bytesOf, keyRangeOf, rowJson } from "./row.ts";
+
+const PATH = "/api/v1/txn";
+
+export function isTxnPath(path: string): boolean {
+  return path === PATH;
+}
+
+/** Txns over REST; their bodies are described in client/rest.ts. */
+export async function handleTxn(exchange: Exchange, limits: { readonly valueBytesMax: number }): Promise<void> {
+  exchange.allowMethods("POST");
+  exchange.query();
+  const request: TxnRequest = await exchange.json(TxnRequest, limits.valueBytesMax);
+  const operation = txnOperation("", request);
+  const { revision, reply } = await exchange.services.kv.txn(exchange.principal(), operation, "strong");
+  exchange.send({ succeeded: reply.succeeded, revision, results: resultsOf(operation, reply) } satisfies TxnAnswer);
+}
+
+function txnOperation(where: string, request: TxnRequest): MachineTxn {
+  const branch = (name: "success" | "failure"): readonly Operation[] =>
+    (request[name] ?? []).map((each, at) => operationOf(`${where}/${name}/${at}`, each));
+  return {
+    type: "txn",
+    compares: (request.compare ?? []).map((each, at) => compareOf(`${where}/compare/${at}`, each)),
+    success: branch("success"),
+    failure: branch("failure"),
+  };
+}
+
+/** The schema saw to it that it is exactly one of the four. */
+function operationOf(where: string, operation: TxnOperation): Operation {
+  const { put, get, delete: remove, txn } = operation;
+  if (put !== undefined) return putItem(`${where}/put`, put);
+  if (txn !== undefined) return txnOperation(`${where}/txn`, txn);
+  if (remove !== undefined) {
+    return { type: "delete", ...keyRangeOf(`${where}/delete`, remove), previous: remove.previous === true };
+  }
+  if (get === undefined) throw badRequest(`${where}: expected put, get, delete or txn`);
+  const { revision = 0, limit = LIST_LIMIT_DEFAULT, keysOnly = false } = get;
+  return rangeOf({ ...keyRangeOf(`${where}/get`, get), revision, limit, keysOnly });
+}
+
+const OPERANDS = ["version", "createRevision", "modRevision", "lease", "exists"] as const;
+const NUMBER_TARGETS = { version: "version", createRevision: "create", modRevision: "mod" } as const;
+
+function compareOf(where: string, compare: TxnCompare): Compare {
+  const { target, result = "equal" } = compare;
+  const value = bytesOf(where, "value", compare);
+  for (const name of OPERANDS) {
+    if (name !== target && compare[name] !== undefined) throw badRequest(`${where}: ${name} belongs to another target`);
+  }
+  if (value !== undefined && target !== "value") throw badRequest(`${where}: value belongs to another target`);
+  const shared = { ...keyRangeOf(where, compare), result };
+  switch (target) {
+    case "value":
+      return { ...shared, target, operand: value ?? missing(where, "value or valueText") };
+    case "lease": {
+      const lease = compare.lease ?? missing(where, target);
+      // No lease is the id 0, which can be compared with although it can be none.
+      return { ...shared, target, operand: /^0+$/.test(lease) ? 0n : leaseId(`${where}: lease`, lease) };
+    }
+    case "exists": {
+      const exists = compare.exists ?? missing(where, target);
+      if (result !== "equal") throw badRequest(`${where}: exists can only be compared by equal`);
+      return { ...shared, target: "create", result: exists ? "greater" : "equal", operand: 0 };
+    }
+    default:
+      return { ...shared, target: NUMBER_TARGETS[target], operand: compare[target] ?? missing(where, target) };
+  }
+}
+
+function missing(where: string, name: string): never {
+  throw badRequest(`${where}: expected ${name} to compare with`);
+}
+
+/** @param operation - that was answered: a reply does not tell whether values were asked for. */
+function resultOf(operation: Operation | undefined, reply: Reply): TxnResult {
+  switch (reply.type) {
+    case "put":
+      return { put: reply.previous === undefined ? {} : { previous: rowJson(reply.previous, false) } };
+    case "range": {
+      const keysOnly = operation?.type === "range" && operation.keysOnly;
+      return { get: { items: reply.rows.map((row) => rowJson(row, keysOnly)), count: reply.count, more: reply.more } };
+    }
+    case "delete":
+      return { delete: { deleted: reply.deleted, previous: reply.previous.map((row) => rowJson(row, false)) } };
+    case "txn":
+      return { txn: { succeeded: reply.succeeded, results: resultsOf(operation, reply) } };
+    default:
+      throw new ConcordError("CONCORD_INTERNAL", `A txn was answered with a ${reply.type}`);
+  }
+}
+
+function resultsOf(operation: Operation | undefined, reply: Extract<Reply, { type: "txn" }>): readonly TxnResult[] {
+  const branch = operation?.type !== "txn" ? [] : reply.succeeded ? operation.success : operation.failure;
+  return reply.replies.map((each, at) => resultOf(branch[at], each));
+}

@@ -1,0 +1,186 @@
+import { Type, type Static, type TProperties } from "typebox";
+
+/**
+ * What the REST door takes and gives, apart from `/api/v1/kv`, whose bodies are bare values. Keys and values are bytes:
+ * they come as base64, and as text beside it (`keyText`, `valueText`) where they are valid UTF-8; a request gives one of
+ * the two. Revisions are JSON numbers. A lease id is 16 hex digits, as etcdctl prints it.
+ *
+ *     POST   /api/v1/leases                 GrantLease    -> GrantedLease
+ *     GET    /api/v1/leases                               -> LeaseList
+ *     GET    /api/v1/leases/{id}?keys=true                -> LeaseInfo
+ *     POST   /api/v1/leases/{id}/keepalive                -> RenewedLease
+ *     DELETE /api/v1/leases/{id}                          -> Deleted         its keys go too
+ *     POST   /api/v1/txn                    TxnRequest    -> TxnAnswer
+ *     POST   /api/v1/bulk/put               BulkPut       -> Written         one txn at one revision each
+ *     POST   /api/v1/bulk/get               BulkGet       -> BulkRows
+ *     POST   /api/v1/bulk/delete            BulkDelete    -> Deleted
+ */
+export const BULK_ITEMS_MAX = 500;
+/** Operations in one branch, and compares, of a txn. */
+export const TXN_OPERATIONS_MAX = 128;
+export const LIST_LIMIT_MAX = 1000;
+export const LIST_LIMIT_DEFAULT = 100;
+
+/** A request: what it does not name is refused, so that a misspelt field is not taken for one left out. */
+const request = <P extends TProperties>(properties: P) => Type.Object(properties, { additionalProperties: false });
+
+export const LEASE_ID_PATTERN = "^[0-9a-f]{16}$";
+export const LeaseId = Type.String({ pattern: LEASE_ID_PATTERN, description: "16 hex digits" });
+const Revision = Type.Integer({ minimum: 0 });
+const KeyFields = {
+  key: Type.Optional(Type.String({ description: "base64" })),
+  keyText: Type.Optional(Type.String()),
+};
+const ValueFields = {
+  value: Type.Optional(Type.String({ description: "base64" })),
+  valueText: Type.Optional(Type.String()),
+};
+const RangeFields = {
+  ...KeyFields,
+  rangeEnd: Type.Optional(Type.String({ description: "base64; the first key behind the range" })),
+  rangeEndText: Type.Optional(Type.String()),
+  prefix: Type.Optional(Type.Boolean({ description: "All keys that begin with the key; it may be empty then" })),
+};
+
+export const Row = Type.Object({
+  key: Type.String(),
+  keyText: Type.Optional(Type.String()),
+  value: Type.Optional(Type.String()),
+  valueText: Type.Optional(Type.String()),
+  createRevision: Revision,
+  modRevision: Revision,
+  version: Type.Integer({ minimum: 0 }),
+  lease: Type.Optional(LeaseId),
+});
+export type Row = Static<typeof Row>;
+
+export const Written = Type.Object({ revision: Revision });
+export type Written = Static<typeof Written>;
+export const Deleted = Type.Object({ revision: Revision, deleted: Type.Integer({ minimum: 0 }) });
+export type Deleted = Static<typeof Deleted>;
+
+export const GrantLease = request({
+  ttlSeconds: Type.Integer({ minimum: 1, description: "Raised to 2" }),
+  id: Type.Optional(LeaseId),
+});
+export type GrantLease = Static<typeof GrantLease>;
+export const GrantedLease = Type.Object({ id: LeaseId, ttlSeconds: Type.Integer(), revision: Revision });
+export type GrantedLease = Static<typeof GrantedLease>;
+export const LeaseList = Type.Object({ leases: Type.Array(Type.Object({ id: LeaseId })) });
+export type LeaseList = Static<typeof LeaseList>;
+export const KeyName = Type.Object({ key: Type.String(), keyText: Type.Optional(Type.String()) });
+export type KeyName = Static<typeof KeyName>;
+export const LeaseInfo = Type.Object({
+  id: LeaseId,
+  /** What is left. */
+  ttlSeconds: Type.Integer(),
+  grantedTtlSeconds: Type.Integer(),
+  keys: Type.Optional(Type.Array(KeyName)),
+});
+export type LeaseInfo = Static<typeof LeaseInfo>;
+export const RenewedLease = Type.Object({ id: LeaseId, ttlSeconds: Type.Integer() });
+export type RenewedLease = Static<typeof RenewedLease>;
+
+/** The operand has the name of the target; `exists` is true or false, and only `equal`. */
+export const TxnCompare = request({
+  ...RangeFields,
+  ...ValueFields,
+  target: Type.Enum(["version", "createRevision", "modRevision", "value", "lease", "exists"]),
+  result: Type.Optional(Type.Enum(["equal", "notEqual", "greater", "less"], { default: "equal" })),
+  version: Type.Optional(Revision),
+  createRevision: Type.Optional(Revision),
+  modRevision: Type.Optional(Revision),
+  lease: Type.Optional(LeaseId),
+  exists: Type.Optional(Type.Boolean()),
+});
+export type TxnCompare = Static<typeof TxnCompare>;
+
+export const PutItem = request({ ...KeyFields, ...ValueFields, lease: Type.Optional(LeaseId) });
+export type PutItem = Static<typeof PutItem>;
+export const TxnPut = request({ ...PutItem.properties, previous: Type.Optional(Type.Boolean()) });
+export const TxnGet = request({
+  ...RangeFields,
+  revision: Type.Optional(Revision),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIST_LIMIT_MAX, default: LIST_LIMIT_DEFAULT })),
+  keysOnly: Type.Optional(Type.Boolean()),
+});
+export const TxnDelete = request({ ...RangeFields, previous: Type.Optional(Type.Boolean()) });
+const oneProperty = { minProperties: 1, maxProperties: 1, additionalProperties: false };
+const Operations = Type.Optional(Type.Array(Type.Ref("Operation"), { maxItems: TXN_OPERATIONS_MAX }));
+
+/** `success` is carried out when all compares hold, else `failure`. */
+export const TxnRequest = Type.Cyclic(
+  {
+    Operation: Type.Object(
+      {
+        put: Type.Optional(TxnPut),
+        get: Type.Optional(TxnGet),
+        delete: Type.Optional(TxnDelete),
+        txn: Type.Optional(Type.Ref("Txn")),
+      },
+      oneProperty,
+    ),
+    Txn: request({
+      compare: Type.Optional(Type.Array(TxnCompare, { maxItems: TXN_OPERATIONS_MAX })),
+      success: Operations,
+      failure: Operations,
+    }),
+  },
+  "Txn",
+);
+/** Exactly one of the four. */
+export interface TxnOperation {
+  readonly put?: Static<typeof TxnPut>;
+  readonly get?: Static<typeof TxnGet>;
+  readonly delete?: Static<typeof TxnDelete>;
+  readonly txn?: TxnRequest;
+}
+export interface TxnRequest {
+  readonly compare?: readonly TxnCompare[];
+  readonly success?: readonly TxnOperation[];
+  readonly failure?: readonly TxnOperation[];
+}
+
+/** Of the branch that was carried out, in the order of its operations. */
+const Results = Type.Array(Type.Ref("Result"));
+export const TxnAnswer = Type.Cyclic(
+  {
+    Result: Type.Object(
+      {
+        put: Type.Optional(Type.Object({ previous: Type.Optional(Row) })),
+        get: Type.Optional(Type.Object({ items: Type.Array(Row), count: Type.Integer(), more: Type.Boolean() })),
+        delete: Type.Optional(Type.Object({ deleted: Type.Integer(), previous: Type.Array(Row) })),
+        txn: Type.Optional(Type.Object({ succeeded: Type.Boolean(), results: Results })),
+      },
+      oneProperty,
+    ),
+    Answer: Type.Object({ succeeded: Type.Boolean(), revision: Revision, results: Results }),
+  },
+  "Answer",
+);
+export interface TxnResult {
+  readonly put?: { readonly previous?: Row };
+  readonly get?: { readonly items: readonly Row[]; readonly count: number; readonly more: boolean };
+  readonly delete?: { readonly deleted: number; readonly previous: readonly Row[] };
+  readonly txn?: { readonly succeeded: boolean; readonly results: readonly TxnResult[] };
+}
+export interface TxnAnswer {
+  readonly succeeded: boolean;
+  readonly revision: number;
+  readonly results: readonly TxnResult[];
+}
+
+const bulk = { minItems: 1, maxItems: BULK_ITEMS_MAX };
+const Keys = Type.Array(request(KeyFields), bulk);
+export const BulkPut = request({ items: Type.Array(PutItem, bulk) });
+export type BulkPut = Static<typeof BulkPut>;
+export const BulkGet = request({
+  keys: Keys,
+  consistency: Type.Optional(Type.Enum(["strong", "eventual"], { default: "strong" })),
+});
+export type BulkGet = Static<typeof BulkGet>;
+export const BulkDelete = request({ keys: Keys });
+export type BulkDelete = Static<typeof BulkDelete>;
+/** In the order of the keys; null for one that is not there. */
+export const BulkRows = Type.Object({ revision: Revision, items: Type.Array(Type.Union([Row, Type.Null()])) });
+export type BulkRows = Static<typeof BulkRows>;
