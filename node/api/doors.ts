@@ -80,6 +80,7 @@ export class Doors {
       certificateNotAfter: () => tls?.notAfter.toISOString() ?? "",
       metrics: () => this.#metrics.text(),
       valueBytesMax: configuration.maxRequestBytes,
+      progressIntervalMs: configuration.watchProgressNotifyIntervalMs,
       logger,
       observe: (operation: string, status: number, durationMs: number) =>
         this.#publish("http", operation, status, durationMs),
@@ -151,7 +152,7 @@ export class Doors {
       voters: info.members.length - learners,
       learners,
       alarms: info.alarms.length,
-      watches: this.#etcd.watchCount,
+      watches: this.#http.reduce((sum, door) => sum + door.watchCount, this.#etcd.watchCount),
       certificateNotAfter: (this.#tls?.notAfter.getTime() ?? 0) / 1000,
       connections: this.#ports.reduce((sum, port) => sum + port.connectionCount, 0),
     };

@@ -14,6 +14,12 @@ import { Type, type Static, type TProperties } from "typebox";
  *     POST   /api/v1/bulk/put               BulkPut       -> Written         one txn at one revision each
  *     POST   /api/v1/bulk/get               BulkGet       -> BulkRows
  *     POST   /api/v1/bulk/delete            BulkDelete    -> Deleted
+ *     GET    /api/v1/watch?prefix=|key=&revision=&previous=&filter=   -> Server-Sent Events
+ *
+ * The messages of a watch: `change` (WatchChanges) has all changes of one revision, and that revision as its id;
+ * `progress` (WatchProgress) says up to where nothing else happened, the first one where the watch begins; `compacted`
+ * (WatchCompacted) is the last one of a watch that history was discarded from under: list again, and watch from behind
+ * the list's revision. A request with `Last-Event-ID` goes on behind that revision. `filter` is `noput` or `nodelete`.
  */
 export const BULK_ITEMS_MAX = 500;
 /** Operations in one branch, and compares, of a txn. */
@@ -184,3 +190,16 @@ export type BulkDelete = Static<typeof BulkDelete>;
 /** In the order of the keys; null for one that is not there. */
 export const BulkRows = Type.Object({ revision: Revision, items: Type.Array(Type.Union([Row, Type.Null()])) });
 export type BulkRows = Static<typeof BulkRows>;
+
+/** What happened to one key. A delete has the key alone; `previous` comes when it was asked for. */
+export const WatchChange = Type.Union([
+  Type.Object({ type: Type.Literal("put"), row: Row, previous: Type.Optional(Row) }),
+  Type.Object({ type: Type.Literal("delete"), ...KeyName.properties, previous: Type.Optional(Row) }),
+]);
+export type WatchChange = Static<typeof WatchChange>;
+export const WatchChanges = Type.Object({ revision: Revision, events: Type.Array(WatchChange) });
+export type WatchChanges = Static<typeof WatchChanges>;
+export const WatchProgress = Type.Object({ revision: Revision });
+export type WatchProgress = Static<typeof WatchProgress>;
+export const WatchCompacted = Type.Object({ compactRevision: Revision });
+export type WatchCompacted = Static<typeof WatchCompacted>;

@@ -6,15 +6,19 @@ import { type Logger } from "../../observability/log.ts";
 import { type Services } from "../../service/services.ts";
 import { handleBulk, isBulkPath } from "./bulk.ts";
 import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
+import { type EventStream } from "./event-stream.ts";
 import { Exchange } from "./exchange.ts";
 import { handleHealth, type HealthOptions } from "./health.ts";
 import { handleKv, isKvPath } from "./kv.ts";
 import { handleLease, isLeasePath } from "./lease.ts";
 import { problemOf, sendProblem } from "./problem.ts";
 import { handleTxn, isTxnPath } from "./txn.ts";
+import { handleWatch, isWatchPath, type WatchOptions } from "./watch.ts";
 
 export interface HttpDoorOptions extends AdminOptions, HealthOptions {
   readonly valueBytesMax: number;
+  /** Of idle watches; at least every 15 s. */
+  readonly progressIntervalMs: number;
   /** Only probes and metrics: for addresses that need no certificate. */
   readonly healthOnly: boolean;
   readonly logger: Logger;
@@ -34,7 +38,7 @@ interface Route {
   /** For metrics. */
   readonly name: string;
   readonly has: (path: string) => boolean;
-  readonly handle: (exchange: Exchange, options: HttpDoorOptions) => Promise<void>;
+  readonly handle: (exchange: Exchange, options: HttpDoorOptions & WatchOptions) => Promise<void>;
 }
 
 /** Everything but the probes and metrics. */
@@ -43,6 +47,7 @@ const ROUTES: readonly Route[] = [
   { name: "bulk", has: isBulkPath, handle: handleBulk },
   { name: "txn", has: isTxnPath, handle: handleTxn },
   { name: "lease", has: isLeasePath, handle: handleLease },
+  { name: "watch", has: isWatchPath, handle: handleWatch },
   { name: "admin", has: isAdminPath, handle: handleAdmin },
 ];
 
@@ -50,11 +55,12 @@ const ROUTES: readonly Route[] = [
 export class HttpDoor {
   readonly #server: Server;
   readonly #services: Services;
-  readonly #options: HttpDoorOptions;
+  readonly #options: HttpDoorOptions & WatchOptions;
+  readonly #streams = new Set<EventStream>();
 
   constructor(services: Services, options: HttpDoorOptions) {
     this.#services = services;
-    this.#options = options;
+    this.#options = { ...options, streams: this.#streams };
     this.#server = createServer({
       maxHeaderSize: PARSER_HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -77,9 +83,14 @@ export class HttpDoor {
     this.#server.emit("connection", socket);
   }
 
-  /** Ends idle connections at once and busy ones after their answer. */
+  get watchCount(): number {
+    return this.#streams.size;
+  }
+
+  /** Ends idle connections at once, watches too, and busy ones after their answer. */
   close(): void {
     this.#server.close();
+    for (const stream of this.#streams) stream.end();
     this.#server.closeIdleConnections();
   }
 

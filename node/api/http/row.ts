@@ -64,7 +64,7 @@ export function keyOf(where: string, fields: BytesFields<"key">): Buffer {
   const key = bytesOf(where, "key", fields);
   if (key === undefined) throw badRequest(`${where}: expected key or keyText`);
   if (key.length === 0) throw new ConcordError("CONCORD_KEY_EMPTY", `${where}: the key is empty`);
-  checkLength(where, "key", key);
+  checkKeyLength(where, "key", key);
   return key;
 }
 
@@ -75,16 +75,17 @@ export function keyRangeOf(
 ): KeyRange {
   const rangeEnd = bytesOf(where, "rangeEnd", fields);
   if (fields.prefix !== true) {
-    if (rangeEnd !== undefined) checkLength(where, "rangeEnd", rangeEnd);
+    if (rangeEnd !== undefined) checkKeyLength(where, "rangeEnd", rangeEnd);
     return { key: keyOf(where, fields), rangeEnd: rangeEnd ?? NO_BYTES };
   }
   if (rangeEnd !== undefined) throw badRequest(`${where}: prefix and rangeEnd exclude each other`);
   const prefix = bytesOf(where, "key", fields) ?? Buffer.alloc(0);
-  checkLength(where, "key", prefix);
+  checkKeyLength(where, "key", prefix);
   return prefixRange(prefix);
 }
 
-function checkLength(where: string, name: string, bytes: Buffer): void {
+/** @param where - it stood, for messages. */
+export function checkKeyLength(where: string, name: string, bytes: Buffer): void {
   if (bytes.length <= KEY_BYTES_MAX) return;
   throw badRequest(`${where}: ${name} has ${bytes.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
 }
