@@ -6,7 +6,7 @@
 import { Store } from "./api/embed/store.ts";
 import { type Assembled, openMember } from "./assembly.ts";
 import { ConcordError } from "./client/errors.ts";
-import { checkOptions, LOGGER_OFF, type OpenOptions } from "./api/embed/options.ts";
+import { checkOptions, type CheckedOptions, LOGGER_OFF, type OpenOptions } from "./api/embed/options.ts";
 import { Services } from "./service/services.ts";
 
 export { Row } from "./api/embed/row.ts";
@@ -20,6 +20,7 @@ export {
   type RequestOptions,
   type Selection,
   type Transaction,
+  type WriteOptions,
 } from "./api/embed/store.ts";
 export { type ClusterOptions, type OpenOptions } from "./api/embed/options.ts";
 export { ConcordError, ERROR_TABLE, type ErrorCode } from "./client/errors.ts";
@@ -31,8 +32,12 @@ export class Concord extends Store {
   /** Resolves with the reason when this member must not go on: a damaged or failed disk, a removal, a bug. */
   readonly failed: Promise<Error>;
 
-  private constructor(assembled: Assembled, name: string, failed: Promise<Error>) {
-    const services = new Services(assembled.node, { name, clusterUid: "" });
+  private constructor(
+    assembled: Assembled,
+    { name, idempotency }: Pick<CheckedOptions, "name" | "idempotency">,
+    failed: Promise<Error>,
+  ) {
+    const services = new Services(assembled.node, { name, clusterUid: "", idempotency });
     super(assembled.node, services, async () => {
       await assembled.node.handOver(HAND_OVER_MS);
       await assembled.close();
@@ -62,7 +67,7 @@ export class Concord extends Store {
       fail = resolve;
     });
     const assembled = await openMember({ ...checked, logger: options.logger ?? LOGGER_OFF, onFatal: fail });
-    const store = new Concord(assembled, checked.name, failed);
+    const store = new Concord(assembled, checked, failed);
     try {
       await Promise.race([
         assembled.node.ready({ timeoutMs: checked.readyTimeoutMs }),

@@ -25,6 +25,7 @@ export type DoorsConfiguration = Pick<
   | "quotaBackendBytes"
   | "electionTimeout"
   | "watchProgressNotifyIntervalMs"
+  | "idempotency"
 >;
 
 export interface DoorsOptions {

@@ -2,17 +2,11 @@ import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { type Command } from "../machine/commands.ts";
 import { CodecError } from "./bytes.ts";
-import {
-  decodeEntry,
-  encodeEntry,
-  type EntryHeader,
-  IDEMPOTENCY_KEY_BYTES_MAX,
-  TRACE_BYTES,
-  UnsupportedEntryError,
-} from "./entry-header.ts";
+import { decodeEntry, encodeEntry, type EntryHeader, TRACE_BYTES, UnsupportedEntryError } from "./entry-header.ts";
 
 const COMMAND: Command = { type: "compact", revision: 7 };
 const PLAIN: EntryHeader = { groupId: 0, machineVersion: 1, clusterTimeMs: 12, wallTimeMs: 1_700_000_000_000 };
+const IDEMPOTENCY = { key: new Uint8Array(16), request: new Uint8Array(8), ttlMs: 1, budgetBytes: 1 };
 const PRESENCE_OFFSET = 1 + 4 + 4 + 8 + 8;
 
 const header: fc.Arbitrary<EntryHeader> = fc.record(
@@ -23,15 +17,12 @@ const header: fc.Arbitrary<EntryHeader> = fc.record(
     wallTimeMs: fc.maxSafeNat(),
     actor: fc.string(),
     authRevision: fc.maxSafeNat(),
-    idempotency: fc.oneof(
-      fc.record({
-        kind: fc.constant("session" as const),
-        session: fc.bigInt(0n, 2n ** 64n - 1n),
-        sequence: fc.maxSafeNat(),
-        acknowledgedBelow: fc.maxSafeNat(),
-      }),
-      fc.record({ kind: fc.constant("key" as const), key: fc.uint8Array({ maxLength: IDEMPOTENCY_KEY_BYTES_MAX }) }),
-    ),
+    idempotency: fc.record({
+      key: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+      request: fc.uint8Array({ minLength: 8, maxLength: 8 }),
+      ttlMs: fc.maxSafeNat(),
+      budgetBytes: fc.maxSafeNat(),
+    }),
     trace: fc.uint8Array({ minLength: TRACE_BYTES, maxLength: TRACE_BYTES }),
     valueFlags: fc.record({ contentType: fc.nat(255), encoding: fc.nat(255) }),
   },
@@ -66,17 +57,18 @@ describe("entry header", () => {
       unknown[PRESENCE_OFFSET + (bit >> 3)] = 1 << (bit & 7);
       expect(() => decodeEntry(unknown)).toThrow(UnsupportedEntryError);
     }
-    const kind = encodeEntry({ ...PLAIN, idempotency: { kind: "key", key: new Uint8Array(1) } }, COMMAND);
+    const kind = encodeEntry({ ...PLAIN, idempotency: IDEMPOTENCY }, COMMAND);
     kind[PRESENCE_OFFSET + 2] = 3;
-    expect(() => decodeEntry(kind)).toThrow("Entry has idempotency kind 3, this member knows 1 and 2");
+    expect(() => decodeEntry(kind)).toThrow("Idempotency has kind 3, this member knows 2");
   });
 
   it("refuses fields it could not give back", () => {
     expect(() => encodeEntry({ ...PLAIN, trace: new Uint8Array(16) }, COMMAND)).toThrow(
       "Trace context has 16 bytes, wanted 24",
     );
-    expect(() => encodeEntry({ ...PLAIN, idempotency: { kind: "key", key: new Uint8Array(256) } }, COMMAND)).toThrow(
-      "Idempotency key has 256 bytes, at most 255 are allowed",
+    const short = { ...IDEMPOTENCY, key: new Uint8Array(15) };
+    expect(() => encodeEntry({ ...PLAIN, idempotency: short }, COMMAND)).toThrow(
+      "Digests of 15 and 8 bytes, wanted 16 and 8",
     );
   });
 });

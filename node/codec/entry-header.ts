@@ -1,6 +1,8 @@
 import { type Command } from "../machine/commands.ts";
+import { type Idempotency } from "../machine/machine-types.ts";
 import { ByteReader, ByteWriter, CodecError } from "./bytes.ts";
 import { readCommand, writeCommand } from "./command.ts";
+import { readIdempotency, writeIdempotency } from "./idempotency.ts";
 
 /**
  * The data of a normal log entry: a header, then one command.
@@ -18,21 +20,6 @@ export const ENTRY_FORMAT_VERSION = 1;
 export const TRACE_BYTES = 24;
 /** Longest actor id, in bytes of UTF-8. */
 export const ACTOR_BYTES_MAX = 1024;
-/** Longest opaque idempotency key, in bytes. */
-export const IDEMPOTENCY_KEY_BYTES_MAX = 255;
-
-/** Names a write, so that its retry is recognised. */
-export type Idempotency =
-  | {
-      readonly kind: "session";
-      readonly session: bigint;
-      /** Position of the write in its session, from 1. */
-      readonly sequence: number;
-      /** Replies below this sequence were received; their records may go. */
-      readonly acknowledgedBelow: number;
-    }
-  | { readonly kind: "key"; readonly key: Uint8Array };
-
 /** How a value is to be read: codes of the native door, 0 for plain bytes and no encoding. One byte each. */
 export interface ValueFlags {
   readonly contentType: number;
@@ -69,9 +56,6 @@ const IDEMPOTENCY = 4;
 const TRACE = 8;
 const VALUE_FLAGS = 16;
 const KNOWN = ACTOR | AUTH_REVISION | IDEMPOTENCY | TRACE | VALUE_FLAGS;
-
-const KIND_SESSION = 1;
-const KIND_KEY = 2;
 
 /** @throws CodecError when a field cannot be written as it is. */
 export function encodeEntry(header: EntryHeader, command: Command): Uint8Array {
@@ -134,18 +118,6 @@ function writeOptional(writer: ByteWriter, header: EntryHeader): void {
   if (header.valueFlags !== undefined) writer.u8(header.valueFlags.contentType).u8(header.valueFlags.encoding);
 }
 
-function writeIdempotency(writer: ByteWriter, idempotency: Idempotency): void {
-  if (idempotency.kind === "session") {
-    writer.u8(KIND_SESSION).u64(idempotency.session).u53(idempotency.sequence).u53(idempotency.acknowledgedBelow);
-    return;
-  }
-  if (idempotency.key.length > IDEMPOTENCY_KEY_BYTES_MAX)
-    throw new CodecError(
-      `Idempotency key has ${idempotency.key.length} bytes, at most ${IDEMPOTENCY_KEY_BYTES_MAX} are allowed`,
-    );
-  writer.u8(KIND_KEY).bytes(idempotency.key);
-}
-
 function readOptional(reader: ByteReader, presence: number): Partial<EntryHeader> {
   const actor = presence & ACTOR ? reader.string(ACTOR_BYTES_MAX) : undefined;
   const authRevision = presence & AUTH_REVISION ? reader.u53() : undefined;
@@ -159,16 +131,4 @@ function readOptional(reader: ByteReader, presence: number): Partial<EntryHeader
     ...(trace === undefined ? {} : { trace }),
     ...(valueFlags === undefined ? {} : { valueFlags }),
   };
-}
-
-function readIdempotency(reader: ByteReader): Idempotency {
-  const kind = reader.u8();
-  switch (kind) {
-    case KIND_SESSION:
-      return { kind: "session", session: reader.u64(), sequence: reader.u53(), acknowledgedBelow: reader.u53() };
-    case KIND_KEY:
-      return { kind: "key", key: reader.bytes(IDEMPOTENCY_KEY_BYTES_MAX) };
-    default:
-      throw new UnsupportedEntryError(`Entry has idempotency kind ${kind}, this member knows 1 and 2`);
-  }
 }

@@ -51,7 +51,7 @@ export type ForwardMessage =
       readonly requestId: number;
       /** Milliseconds that are left to the client when the request is sent. Clocks of members are not compared. */
       readonly deadlineMs: number;
-      /** An encoded command. */
+      /** See codec/proposal.ts. */
       readonly command: Uint8Array;
     }
   | { readonly type: "forwardReply"; readonly requestId: number; readonly result: ForwardResult }

@@ -6,6 +6,8 @@ import { readCode, readFlags, readInteger, readList, TXN_DEPTH_MAX, writeInteger
 /** Outcomes as bytes: the leader's answer to a member that forwarded a command. */
 const REFUSED = 0;
 const APPLIED = 1;
+/** Applied at an earlier attempt. */
+const REPLAYED = 2;
 
 const REPLIES = [
   "put",
@@ -43,6 +45,8 @@ const REASONS: readonly RefusedReason[] = [
   "leaseExists",
   "leaseTtlTooLarge",
   "tooManyLeases",
+  "idempotencyConflict",
+  "tooManyRecords",
 ];
 
 export function encodeOutcome(outcome: Outcome): Uint8Array {
@@ -60,7 +64,7 @@ export function decodeOutcome(bytes: Uint8Array): Outcome {
 }
 
 export function writeOutcome(writer: ByteWriter, outcome: Outcome): void {
-  writer.u8(outcome.ok ? APPLIED : REFUSED).u53(outcome.revision);
+  writer.u8(tagOf(outcome)).u53(outcome.revision);
   if (outcome.ok) {
     writeReply(writer, outcome.reply, 0);
     return;
@@ -71,10 +75,17 @@ export function writeOutcome(writer: ByteWriter, outcome: Outcome): void {
 
 export function readOutcome(reader: ByteReader): Outcome {
   const tag = reader.u8();
-  if (tag !== APPLIED && tag !== REFUSED) throw new CodecError(`Outcome has tag ${tag}, known are 0 and 1`);
+  if (tag !== APPLIED && tag !== REFUSED && tag !== REPLAYED)
+    throw new CodecError(`Outcome has tag ${tag}, known are 0 to 2`);
   const revision = reader.u53();
   if (tag === APPLIED) return { ok: true, revision, reply: readReply(reader, 0) };
+  if (tag === REPLAYED) return { ok: true, revision, reply: readReply(reader, 0), replayed: true };
   return { ok: false, revision, reason: readCode(reader, REASONS), compactRevision: readInteger(reader) };
+}
+
+function tagOf(outcome: Outcome): number {
+  if (!outcome.ok) return REFUSED;
+  return outcome.replayed === true ? REPLAYED : APPLIED;
 }
 
 function writeReply(writer: ByteWriter, reply: Reply, depth: number): void {

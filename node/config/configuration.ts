@@ -21,17 +21,24 @@ export interface TlsFiles {
 }
 
 /** All settings, checked against each other, defaults worked out, deeply frozen. */
-export interface Configuration extends Readonly<Omit<Settings, "watchProgressNotifyInterval">> {
+export interface Configuration extends Readonly<
+  Omit<Settings, "watchProgressNotifyInterval" | "idempotencyTtl" | "idempotencyBytesMax">
+> {
   /** The founding list; empty in mode `wait`. */
   readonly initialMembers: readonly InitialMember[];
   readonly clientTls: TlsFiles | undefined;
   readonly peerTls: TlsFiles | undefined;
   readonly autoCompaction: AutoCompaction;
   readonly watchProgressNotifyIntervalMs: number;
+  /** Of the outcomes of writes with idempotency keys. */
+  readonly idempotency: { readonly ttlMs: number; readonly budgetBytes: number };
 }
 
 const QUOTA_BYTES_MAX = 8 * 1024 ** 3;
 const QUOTA_SHARE_OF_MEMORY = 0.6;
+/** A retry comes within a minute at most; nobody waits for one longer than a year. */
+const IDEMPOTENCY_TTL_MIN_MS = 60_000;
+const IDEMPOTENCY_TTL_MAX_MS = 8760 * 3_600_000;
 const RETENTION_DEFAULT_MS = 3_600_000;
 /** Raft's rule of thumb, as a rule: an election never starts because one heartbeat was late. */
 const HEARTBEATS_PER_ELECTION_MIN = 5;
@@ -43,7 +50,7 @@ const HEARTBEATS_PER_ELECTION_MIN = 5;
  * @throws ConcordError `CONCORD_CONFIGURATION_INVALID`
  */
 export function derive(settings: Settings, given: ReadonlySet<SettingName>, memoryBytes: number): Configuration {
-  const { watchProgressNotifyInterval, ...kept } = settings;
+  const { watchProgressNotifyInterval, idempotencyTtl, idempotencyBytesMax, ...kept } = settings;
   const clientTls = tlsFiles(settings, "client");
   const peerTls = tlsFiles(settings, "peer");
   if (settings.electionTimeout < settings.heartbeatInterval * HEARTBEATS_PER_ELECTION_MIN) {
@@ -80,7 +87,18 @@ export function derive(settings: Settings, given: ReadonlySet<SettingName>, memo
     peerTls,
     autoCompaction: autoCompaction(settings, startedLikeEtcd(given)),
     watchProgressNotifyIntervalMs: progressInterval(watchProgressNotifyInterval),
+    idempotency: {
+      ttlMs: idempotencyTtlMs(idempotencyTtl),
+      budgetBytes: idempotencyBytesMax > 0 ? idempotencyBytesMax : Math.floor(resolved.quotaBackendBytes / 2),
+    },
   });
+}
+
+function idempotencyTtlMs(text: string): number {
+  const ttlMs = durationMs(text);
+  if (ttlMs === undefined || ttlMs < IDEMPOTENCY_TTL_MIN_MS || ttlMs > IDEMPOTENCY_TTL_MAX_MS)
+    throw invalid(`--idempotency-ttl is "${text}", expected a duration from 1m to 8760h`);
+  return ttlMs;
 }
 
 /** Whether etcd's founding flags start the node: then etcd's default (no automatic compaction) holds too. */

@@ -132,6 +132,11 @@ const LIMITS = {
     default: 10_000,
     placeholder: "connections",
   }),
+  idempotencyTtl: text("How long the outcome of a write with an idempotency key is remembered", "24h", "duration"),
+  idempotencyBytesMax: whole(
+    "Bytes of all idempotency keys that are remembered; beyond it writes with new keys are refused. 0: half of the quota",
+    { minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0, placeholder: "bytes" },
+  ),
   watchProgressNotifyInterval: text(
     "How often an idle watch that asked for it is told how far it has come",
     "10m",

@@ -177,13 +177,19 @@ export type RefusedReason =
   | "unknownVersion"
   | "leaseExists"
   | "leaseTtlTooLarge"
-  | "tooManyLeases";
+  | "tooManyLeases"
+  /** Another request had the same idempotency key. */
+  | "idempotencyConflict"
+  /** No room for another idempotency key. */
+  | "tooManyRecords";
 
 export type Outcome =
   | {
       readonly ok: true;
       /** The store's revision after the command. */ readonly revision: number;
       readonly reply: Reply;
+      /** The command was applied at an earlier attempt: the revision is of then, and rows compacted since are left out. */
+      readonly replayed?: true;
     }
   | {
       readonly ok: false;

@@ -8,14 +8,16 @@ import { encodePage } from "./pages.ts";
 import { type Pin } from "./pins.ts";
 import { type Store } from "./store.ts";
 import { LeafCursor } from "./tree-node.ts";
+import { RecordPages, recordPage } from "./write-record-pages.ts";
 
-/** How far something has come: of the tree and of the leases. */
+/** How far something has come: of the tree, the leases and the write records. */
 export interface Epochs {
   readonly tree: number;
   readonly leases: number;
+  readonly records: number;
 }
 
-export const NOTHING_CLEAN: Epochs = { tree: -1, leases: -1 };
+export const NOTHING_CLEAN: Epochs = { tree: -1, leases: -1, records: -1 };
 
 /**
  * The committed state of one moment, paged out while the store goes on. A page is dirty when its leaf was stamped in an
@@ -36,6 +38,7 @@ export class FrozenStore implements FrozenState {
   readonly #cleanEpoch: number;
   readonly #writer = new PageWriter();
   readonly #leases: LeasePages;
+  readonly #records: RecordPages;
   #closed = false;
 
   /** `clean`: epochs of the last committed checkpoint, to page out what changed since; `NOTHING_CLEAN` for everything. */
@@ -50,14 +53,16 @@ export class FrozenStore implements FrozenState {
     this.#pin = store.pinHistory();
     const leases: FrozenLeases = store.leases.freeze();
     this.#leases = new LeasePages(leases, clean.leases, this.#writer);
-    this.epochs = { tree: this.#pin.epoch, leases: leases.epoch };
+    const records = store.records.freeze();
+    this.#records = new RecordPages(records, clean.records, this.#writer);
+    this.epochs = { tree: this.#pin.epoch, leases: leases.epoch, records: records.epoch };
     const removed = store.tree.removedPages.filter(({ epoch }) => epoch <= this.epochs.tree);
-    this.removedPages = removed.map(({ page }) => page);
+    this.removedPages = [...removed.map(({ page }) => page), ...records.removed.map(recordPage)];
   }
 
   /** Whether all pages were taken. */
   get isDrained(): boolean {
-    return this.#cursor.leaf === undefined && this.#leases.isDrained;
+    return this.#cursor.leaf === undefined && this.#leases.isDrained && this.#records.isDrained;
   }
 
   isOf(store: Store): boolean {
@@ -77,7 +82,7 @@ export class FrozenStore implements FrozenState {
       this.#cursor.advance();
     }
     while (taken < bytes) {
-      const page = this.#leases.next();
+      const page = this.#leases.next() ?? this.#records.next();
       if (page === undefined) break;
       pages.push(page);
       taken += page.bytes.length;

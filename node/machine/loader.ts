@@ -3,6 +3,8 @@ import { decodeMeta, type Meta } from "./meta.ts";
 import { isLeasePage, loadLeasePage } from "./lease-pages.ts";
 import { CorruptPageError } from "./page-bytes.ts";
 import { decodePage } from "./pages.ts";
+import { decodeRecordPage, isRecordPage, loadRecords } from "./write-record-pages.ts";
+import { type RecordSegment } from "./write-records.ts";
 import { sortChanges } from "./change-order.ts";
 import { Store } from "./store.ts";
 import { type Leaf } from "./tree-node.ts";
@@ -15,6 +17,7 @@ import { type Leaf } from "./tree-node.ts";
 export class StoreLoader {
   readonly #store = new Store();
   readonly #leaves: Leaf[] = [];
+  readonly #segments: RecordSegment[] = [];
   readonly #numbers = new Set<number>();
 
   page(number: number, bytes: Bytes): void {
@@ -22,6 +25,7 @@ export class StoreLoader {
     if (this.#numbers.has(number)) throw new CorruptPageError(`Page ${number} is there twice`);
     this.#numbers.add(number);
     if (isLeasePage(number)) loadLeasePage(this.#store.leases, number, bytes);
+    else if (isRecordPage(number)) this.#segments.push(decodeRecordPage(number, bytes));
     else this.#leaves.push(decodePage(this.#store, number, bytes));
   }
 
@@ -46,6 +50,7 @@ export class StoreLoader {
     }
     if (store.leases.count !== meta.leases)
       throw new CorruptPageError(`Meta tells of ${meta.leases} leases, ${store.leases.count} are there`);
+    loadRecords(store.records, this.#segments, meta);
     if (liveKeys !== meta.liveKeys)
       throw new CorruptPageError(`Meta tells of ${meta.liveKeys} live keys, ${liveKeys} are there`);
     const [empty, leaves] = partition(this.#leaves);

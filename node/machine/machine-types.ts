@@ -6,6 +6,22 @@ export interface EntryContext {
   readonly index: number;
   readonly clusterTimeMs: number;
   readonly wallTimeMs: number;
+  readonly idempotency?: Idempotency | undefined;
+}
+
+/**
+ * Names a write, so that its retry is recognised (D7). Digests are cryptographic and made by whoever proposes it, who also
+ * says the limits: so all members judge by the same.
+ */
+export interface Idempotency {
+  /** Digest of the key, 16 bytes. */
+  readonly key: Bytes;
+  /** Digest of the actor and the command, 8 bytes: the same key for something else is a conflict. */
+  readonly request: Bytes;
+  /** How long a retry is recognised, in the cluster's time. */
+  readonly ttlMs: number;
+  /** All records together; beyond it new keys are refused. */
+  readonly budgetBytes: number;
 }
 
 export interface MachineOptions {
@@ -77,6 +93,9 @@ export interface MachineStats {
   /** What the quota counts. */
   readonly bytes: number;
   readonly leases: number;
+  /** Idempotency keys that are remembered, and the bytes they count for. */
+  readonly records: number;
+  readonly recordBytes: number;
   /** Bytes of live rows alone (etcd's dbSizeInUse). */
   readonly liveBytes: number;
 }

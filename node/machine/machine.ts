@@ -15,6 +15,7 @@ import {
 } from "./commands.ts";
 import { type Epochs, FrozenStore, NOTHING_CLEAN } from "./frozen.ts";
 import { SlicedHash } from "./hash.ts";
+import { isKeyed, once } from "./idempotent.ts";
 import { checkStore } from "./invariants.ts";
 import { applyLease, checkLease, type LeaseCommand } from "./lease-commands.ts";
 import { type LeaseView } from "./leases.ts";
@@ -34,7 +35,7 @@ import { type Alarm, type AwaitedMember, Members } from "./members.ts";
 import { readSingle, singleKeyRange } from "./range.ts";
 import { readReason, SlicedRead } from "./read-task.ts";
 import { Store } from "./store.ts";
-import { applyOperation, applyPlan, applyPut, checkApplicable, checkPlan, checkRevision, planTxn } from "./txn.ts";
+import { checkRevision, operate } from "./txn.ts";
 
 export { type Changes } from "./changes.ts";
 export { type Lease } from "./leases.ts";
@@ -61,7 +62,7 @@ export class Machine {
     { readonly context: EntryContext; readonly command: Command; work: Sliced<Outcome> | undefined } | undefined;
   readonly #budget = new Budget();
   /** What changed up to these epochs is in the checkpoint. */
-  #checkpointed: Epochs = { tree: 0, leases: 0 };
+  #checkpointed: Epochs = { tree: 0, leases: 0, records: 0 };
   /** A command threw. The state before it is in force, and nothing more is applied. */
   #broken = false;
 
@@ -118,7 +119,7 @@ export class Machine {
     invariant(units > 0, "Units are not positive");
     this.#budget.fill(units);
     try {
-      current.work ??= this.#execute(current.command, current.context);
+      current.work ??= this.#begin(current.command, current.context);
       const step = current.work.next();
       if (step.done !== true) return undefined;
       this.#applied(current.context);
@@ -184,6 +185,11 @@ export class Machine {
 
   get leases(): LeaseView {
     return this.#store.leases;
+  }
+
+  /** Revision of the write that had this idempotency key (its digest); undefined when none had, or it is forgotten. */
+  writeRevision(key: Uint8Array): number | undefined {
+    return this.#store.records.find(key, Math.floor(this.#clusterTimeMs / 1000))?.revision;
   }
 
   /** The store is larger than this member's quota; somebody should set the NOSPACE alarm. */
@@ -271,6 +277,8 @@ export class Machine {
       pages: store.committedPages,
       liveKeys: store.committed.root.live,
       leases: store.leases.count,
+      records: store.records.count,
+      nextRecordSegment: store.records.nextSegment,
       nextPage: store.tree.nextPage,
       cluster: this.#members.state,
     };
@@ -285,7 +293,9 @@ export class Machine {
     this.#checkpointed = {
       tree: Math.max(this.#checkpointed.tree, frozen.epochs.tree),
       leases: Math.max(this.#checkpointed.leases, frozen.epochs.leases),
+      records: Math.max(this.#checkpointed.records, frozen.epochs.records),
     };
+    this.#store.records.forgetRemoved(frozen.epochs.records);
     this.#store.tree.forgetRemovedPages(frozen.epochs.tree);
   }
 
@@ -315,9 +325,7 @@ export class Machine {
   }
 
   stats(): MachineStats {
-    const { revision, compactRevision, committed, versions, leases, bytes, liveBytes } = this.#store;
-    const keys = committed.root.live;
-    return { revision, compactRevision, keys, versions: versions.count, leases: leases.count, bytes, liveBytes };
+    return this.#store.stats();
   }
 
   #skipTo(index: number): void {
@@ -330,8 +338,20 @@ export class Machine {
   #applied(context: EntryContext): void {
     this.#current = undefined;
     this.#appliedIndex = context.index;
-    this.#clusterTimeMs = Math.max(this.#clusterTimeMs, context.clusterTimeMs);
+    this.#clusterTimeMs = this.#timeOf(context);
     this.#wallTimeMs = Math.max(this.#wallTimeMs, context.wallTimeMs);
+  }
+
+  /** Cluster time of an entry. Never goes back. */
+  #timeOf({ clusterTimeMs }: EntryContext): number {
+    return Math.max(this.#clusterTimeMs, clusterTimeMs);
+  }
+
+  #begin(command: Command, context: EntryContext): Sliced<Outcome> {
+    const work = this.#execute(command, context);
+    const { idempotency } = context;
+    if (idempotency === undefined || !isKeyed(command)) return work;
+    return once(this.#store, command, idempotency, this.#timeOf(context), this.#budget, work);
   }
 
   *#execute(command: Command, context: EntryContext): Sliced<Outcome> {
@@ -360,7 +380,7 @@ export class Machine {
       case "leaseKeepAlive":
       case "leaseExpire":
       case "leaseTimeToLive":
-        return yield* this.#lease(command, Math.max(this.#clusterTimeMs, context.clusterTimeMs));
+        return yield* this.#lease(command, this.#timeOf(context));
       case "advanceTime":
         return this.#ok({ type: "ok" });
       case "raiseVersion":
@@ -382,24 +402,8 @@ export class Machine {
   }
 
   *#operate(operation: Operation): Sliced<Outcome> {
-    const store = this.#store;
-    const budget = this.#budget;
-    if (operation.type === "txn") {
-      const plan = yield* planTxn(store, store.committed, operation, budget);
-      const refused = checkPlan(store, store, plan);
-      if (refused !== undefined) return this.#refusal(refused);
-      store.begin();
-      const reply = yield* applyPlan(store, store, plan, budget);
-      store.commit();
-      return this.#ok(reply);
-    }
-    const refused = checkApplicable(store, store, operation);
-    if (refused !== undefined) return this.#refusal(refused);
-    store.begin();
-    const reply =
-      operation.type === "put" ? applyPut(store, operation) : yield* applyOperation(store, store, operation, budget);
-    store.commit();
-    return this.#ok(reply);
+    const done = yield* operate(this.#store, operation, this.#budget);
+    return typeof done === "string" ? this.#refusal(done) : this.#ok(done);
   }
 
   *#lease(command: LeaseCommand, nowMs: number): Sliced<Outcome> {

@@ -14,12 +14,15 @@ export interface Meta {
   readonly pages: number;
   readonly liveKeys: number;
   readonly leases: number;
+  /** Idempotency records, and the number of their next segment. */
+  readonly records: number;
+  readonly nextRecordSegment: number;
   /** Every page number below it may be taken. */
   readonly nextPage: number;
   readonly cluster: ClusterState;
 }
 
-const META_FORMAT_VERSION = 2;
+const META_FORMAT_VERSION = 3;
 const LEARNER = 1;
 const JOINED = 2;
 
@@ -35,6 +38,8 @@ export function encodeMeta(meta: Meta): Uint8Array {
   writer.u53(meta.pages);
   writer.u53(meta.liveKeys);
   writer.u53(meta.leases);
+  writer.u53(meta.records);
+  writer.u53(meta.nextRecordSegment);
   writer.u53(meta.nextPage);
   writeCluster(writer, meta.cluster);
   return writer.take();
@@ -62,6 +67,8 @@ export function decodeMeta(bytes: Bytes, machineVersionMax: number): Meta {
     pages: reader.u53(),
     liveKeys: reader.u53(),
     leases: reader.u53(),
+    records: reader.u53(),
+    nextRecordSegment: reader.u53(),
     nextPage: reader.u53(),
     cluster: readCluster(reader),
   };

@@ -89,7 +89,7 @@ class FrozenViews implements Views, RevisionBounds {
 
   viewAt(revision: number): View {
     if (revision <= 0 || revision === this.#view.revision) return this.#view;
-    return { root: this.#view.root, revision, counted: false };
+    return { ...this.#view, revision, counted: false };
   }
 }
 

@@ -5,11 +5,13 @@ import { ChangeLog } from "./change-log.ts";
 import { EMPTY } from "./key-range.ts";
 import { KeyTable } from "./keys.ts";
 import { Leases } from "./leases.ts";
+import { type MachineStats } from "./machine-types.ts";
 import { type Pin, Pins } from "./pins.ts";
 import { Slab } from "./slab.ts";
 import { Tree } from "./tree.ts";
 import { findKey, type Node } from "./tree-node.ts";
 import { VersionTable } from "./versions.ts";
+import { WriteRecords } from "./write-records.ts";
 
 /** What a reader sees: the keys under a root, each as it was at a revision. */
 export interface View {
@@ -17,7 +19,11 @@ export interface View {
   readonly revision: number;
   /** The live counts of the root are those of the revision. */
   readonly counted: boolean;
+  /** Only so many changes of the revision are seen; `ALL_CHANGES` for a state as it was committed. */
+  readonly changes: number;
 }
+
+export const ALL_CHANGES = Infinity;
 
 /** Bytes that a version and a key take in tables and tree besides their content; for the quota. */
 const VERSION_OVERHEAD_BYTES = 64;
@@ -40,6 +46,7 @@ export class Store {
   readonly versions: VersionTable;
   readonly slab = new Slab();
   readonly leases = new Leases();
+  readonly records = new WriteRecords();
   readonly changes: ChangeLog;
   readonly tree: Tree;
   readonly pins = new Pins();
@@ -60,7 +67,7 @@ export class Store {
     this.versions = new VersionTable(this.slab);
     this.changes = new ChangeLog(this.versions);
     this.tree = new Tree(this.keys, (slot) => this.isLive(slot));
-    this.#committed = { root: this.tree.root, revision: 1, counted: true };
+    this.#committed = { root: this.tree.root, revision: 1, counted: true, changes: ALL_CHANGES };
     this.#committedPages = this.tree.pageCount;
   }
 
@@ -84,7 +91,7 @@ export class Store {
   /** The state as the writer at work has it so far. */
   get working(): View {
     if (this.#sub === 0) return this.#committed;
-    return { root: this.tree.root, revision: this.revision + 1, counted: true };
+    return { root: this.tree.root, revision: this.revision + 1, counted: true, changes: ALL_CHANGES };
   }
 
   /** The state at `revision`; 0 is the writer's. The caller has checked that it exists. */
@@ -95,7 +102,7 @@ export class Store {
   /** The state at `revision`, without the writer's changes; 0 is the current one. */
   committedAt(revision: number): View {
     if (revision <= 0 || revision === this.revision) return this.#committed;
-    return { root: this.#committed.root, revision, counted: false };
+    return { root: this.#committed.root, revision, counted: false, changes: ALL_CHANGES };
   }
 
   get isWriting(): boolean {
@@ -108,8 +115,24 @@ export class Store {
       this.versions.valueBytes +
       this.keys.count * KEY_OVERHEAD_BYTES +
       this.versions.count * VERSION_OVERHEAD_BYTES +
-      this.leases.count * LEASE_BYTES
+      this.leases.count * LEASE_BYTES +
+      this.records.bytes
     );
+  }
+
+  stats(): MachineStats {
+    const { revision, compactRevision, versions, leases, records, bytes, liveBytes } = this;
+    return {
+      revision,
+      compactRevision,
+      keys: this.#committed.root.live,
+      versions: versions.count,
+      leases: leases.count,
+      records: records.count,
+      recordBytes: records.bytes,
+      bytes,
+      liveBytes,
+    };
   }
 
   /** Bytes of live rows alone. */
@@ -127,7 +150,7 @@ export class Store {
   /** Ends the writer: its changes are the next revision; without changes there is none. */
   commit(): void {
     invariant(this.#writerEpoch !== 0, "No writer is at work");
-    if (this.#sub > 0) this.#setCommitted({ root: this.tree.root, revision: this.revision + 1, counted: true });
+    if (this.#sub > 0) this.#setCommitted(this.working);
     this.#writerEpoch = 0;
     this.#sub = 0;
   }
@@ -198,7 +221,8 @@ export class Store {
 
   /** Version of a key that the view shows; 0 for none. */
   versionOf(view: View, slot: number): number {
-    const version = this.versions.newestAt(this.keys.head(slot), view.revision);
+    let version = this.versions.newestAt(this.keys.head(slot), view.revision);
+    if (view.changes !== ALL_CHANGES) version = this.versions.beforeChange(version, view.revision, view.changes);
     return version !== 0 && !this.versions.isTombstone(version) ? version : 0;
   }
 
@@ -271,7 +295,7 @@ export class Store {
   loaded(revision: number, compactRevision: number, liveBytes: number): void {
     this.#compactRevision = compactRevision;
     this.#liveBytes = liveBytes;
-    this.#setCommitted({ root: this.tree.root, revision, counted: true });
+    this.#setCommitted({ root: this.tree.root, revision, counted: true, changes: ALL_CHANGES });
   }
 
   /**

@@ -32,6 +32,26 @@ export interface Plan {
   readonly nested: readonly Plan[];
 }
 
+/** One operation is one revision, or none when it changes nothing. @returns why it cannot be done, or its reply. */
+export function* operate(store: Store, operation: Operation, budget: Budget): Sliced<Reply | RefusedReason> {
+  if (operation.type === "txn") {
+    const plan = yield* planTxn(store, store.committed, operation, budget);
+    const refused = checkPlan(store, store, plan);
+    if (refused !== undefined) return refused;
+    store.begin();
+    const reply = yield* applyPlan(store, store, plan, budget);
+    store.commit();
+    return reply;
+  }
+  const refused = checkApplicable(store, store, operation);
+  if (refused !== undefined) return refused;
+  store.begin();
+  const reply =
+    operation.type === "put" ? applyPut(store, operation) : yield* applyOperation(store, store, operation, budget);
+  store.commit();
+  return reply;
+}
+
 /** Evaluates all compares, those of nested txns included, on the state before the txn. */
 export function* planTxn(store: Store, view: View, txn: TxnOperation, budget: Budget): Sliced<Plan> {
   let succeeded = true;

@@ -149,6 +149,12 @@ export class VersionTable {
     return at;
   }
 
+  /** `slot`, or the one before it when it is a change of `revision` and not among the first `changes`. */
+  beforeChange(slot: number, revision: number, changes: number): number {
+    if (slot === 0 || this.modRevision(slot) !== revision || this.sub(slot) < changes) return slot;
+    return this.previous(slot);
+  }
+
   #chunk(slot: number): VersionChunk {
     return this.#chunks[slot >>> CHUNK_SHIFT] as VersionChunk;
   }

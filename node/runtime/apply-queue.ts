@@ -86,7 +86,12 @@ export class ApplyQueue {
     if (!this.#started) {
       const { header, command } = decodeEntry(entry.data);
       machine.start(
-        { index: entry.index, clusterTimeMs: header.clusterTimeMs, wallTimeMs: header.wallTimeMs },
+        {
+          index: entry.index,
+          clusterTimeMs: header.clusterTimeMs,
+          wallTimeMs: header.wallTimeMs,
+          idempotency: header.idempotency,
+        },
         command,
       );
       this.#started = true;

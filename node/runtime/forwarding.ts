@@ -1,4 +1,4 @@
-import { decodeCommand, encodeCommand } from "../codec/command.ts";
+import { decodeProposal, encodeProposal } from "../codec/proposal.ts";
 import { type ForwardResult, type PeerMessage } from "../codec/message.ts";
 import { decodeOutcome, encodeOutcome } from "../codec/outcome.ts";
 import { ConcordError } from "../client/errors.ts";
@@ -36,7 +36,7 @@ export class Forwarding {
         type: "forward",
         requestId,
         deadlineMs,
-        command: encodeCommand(proposal.command),
+        command: encodeProposal(proposal),
       });
       if (sent) continue;
       proposals.unsent(requestId);
@@ -76,7 +76,7 @@ export class Forwarding {
       return;
     }
     this.#replica.submit({
-      command: decodeCommand(message.command),
+      ...decodeProposal(message.command),
       deadline: environment.now() + message.deadlineMs,
       forwarded: true,
       done: (result) => {

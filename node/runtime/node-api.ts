@@ -11,13 +11,18 @@ import {
   type KeyRange,
   type TxnOperation,
 } from "../machine/commands.ts";
-import { type Lease, type ReadResult } from "../machine/machine.ts";
+import { type Idempotency, type Lease, type ReadResult } from "../machine/machine.ts";
 
 export interface RequestOptions {
   /** Ends the wait. A write that was proposed by then is `CONCORD_OUTCOME_UNKNOWN`. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds until the request gives up. @default 5000 */
   readonly timeoutMs?: number | undefined;
+}
+
+export interface ProposeOptions extends RequestOptions {
+  /** Recognises a retry of the command, whoever proposed it first. */
+  readonly idempotency?: Idempotency | undefined;
 }
 
 /** `leader` and `strong` confirm leadership by a quorum round that starts after the request; `eventual` reads what is here. */
@@ -89,9 +94,9 @@ export interface NodeApi {
   info(): NodeInfo;
   header(): NodeHeader;
   /** Proposes here or forwards to the leader once. Resolves with the machine's outcome, refusals included. */
-  propose(command: Command, options?: RequestOptions): Promise<Outcome>;
+  propose(command: Command, options?: ProposeOptions): Promise<Outcome>;
   /** Grants a lease; `id` 0 has one chosen. */
-  grantLease(id: bigint, ttlSeconds: number, options?: RequestOptions): Promise<Outcome>;
+  grantLease(id: bigint, ttlSeconds: number, options?: ProposeOptions): Promise<Outcome>;
   /** Renews a lease for the time it was granted for. Renewals that come together share an entry of the log. */
   renewLease(id: bigint, options?: RequestOptions): Promise<Outcome>;
   /** What this member knows; in the order of their ids. */
@@ -100,6 +105,11 @@ export interface NodeApi {
   read(operation: RangeOperation | TxnOperation, level: ReadLevel, options?: RequestOptions): Promise<ReadResult>;
   /** Synchronous local read of one key. */
   getLocal(key: Uint8Array, revision?: number): ReadResult;
+  /**
+   * Revision of the write that had this idempotency key (its digest), as far as this member knows; undefined when it has
+   * none, or has forgotten it.
+   */
+  writeRevision(key: Uint8Array): number | undefined;
   /** Resolves when a local read is linearizable. */
   barrier(options?: RequestOptions): Promise<void>;
   watch(request: WatchRequest): Watch;

@@ -15,6 +15,7 @@ import {
   type NodeApi,
   type NodeHeader,
   type NodeInfo,
+  type ProposeOptions,
   type ReadLevel,
   type RequestOptions,
   type Watch,
@@ -82,12 +83,14 @@ export class ConcordNode implements NodeApi {
     return { clusterId, memberId, leaderId, role: roleOf(replica, memberId), term, revision: machine.revision };
   }
 
-  async propose(command: Command, options: RequestOptions = {}): Promise<Outcome> {
+  async propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
     const replica = this.#replica();
-    return this.#settle<Outcome>(options, "write", (timeoutMs, done) => replica.propose(command, timeoutMs, done));
+    return this.#settle<Outcome>(options, "write", (timeoutMs, done) =>
+      replica.propose(command, timeoutMs, done, options.idempotency),
+    );
   }
 
-  async grantLease(id: bigint, ttlSeconds: number, options: RequestOptions = {}): Promise<Outcome> {
+  async grantLease(id: bigint, ttlSeconds: number, options: ProposeOptions = {}): Promise<Outcome> {
     const { environment } = this.#member.options;
     for (;;) {
       const chosen = id === 0n ? BigInt(`0x${environment.randomId()}`) : id;
@@ -104,6 +107,10 @@ export class ConcordNode implements NodeApi {
 
   leases(): readonly Lease[] {
     return this.#replica().machine.leases.list();
+  }
+
+  writeRevision(key: Uint8Array): number | undefined {
+    return this.#replica().machine.writeRevision(key);
   }
 
   async barrier(options: RequestOptions = {}): Promise<void> {

@@ -1,16 +1,25 @@
 import { type ConcordError } from "../client/errors.ts";
+import { encodeEntry, type EntryHeader } from "../codec/entry-header.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
+import { type Idempotency } from "../machine/machine-types.ts";
 import { type MemberId } from "../raft/types.ts";
 import { type Done, failed, succeeded } from "./settled.ts";
 
 /** A write on its way: from a door of this member, or handed on by another member. */
 export interface Proposal {
   readonly command: Command;
+  /** So that a retry of it is recognised. */
+  readonly idempotency?: Idempotency | undefined;
   /** Monotonic ms. */
   readonly deadline: number;
   readonly done: Done<Outcome>;
   /** It came from another member, and is not forwarded again. */
   readonly forwarded: boolean;
+}
+
+/** The log entry of a write. */
+export function dataOf({ command, idempotency }: Proposal, header: EntryHeader): Uint8Array {
+  return encodeEntry(idempotency === undefined ? header : { ...header, idempotency }, command);
 }
 
 interface InLog {

@@ -1,8 +1,7 @@
 import { CodecError } from "../codec/bytes.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "../codec/message.ts";
-import { encodeEntry } from "../codec/entry-header.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
-import { type Machine, type MachineOptions } from "../machine/machine.ts";
+import { type Idempotency, type Machine, type MachineOptions } from "../machine/machine.ts";
 import { type RaftCore } from "../raft/core.ts";
 import {
   type Entry,
@@ -27,7 +26,7 @@ import { LeaseRenewals } from "./lease-renewals.ts";
 import { LeaderSearch } from "./leader-search.ts";
 import { MembershipRequests } from "./membership-requests.ts";
 import { PersistQueue } from "./persist-queue.ts";
-import { type Proposal, Proposals } from "./proposals.ts";
+import { dataOf, type Proposal, Proposals } from "./proposals.ts";
 import { ReadRequests } from "./read-requests.ts";
 import { type Done, failed, succeeded } from "./settled.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
@@ -204,8 +203,8 @@ export class Replica {
   }
 
   /** A write. The outcome comes when it is applied here (or at the leader). */
-  propose(command: Command, timeoutMs: number, done: Done<Outcome>): void {
-    this.submit({ command, deadline: this.environment.now() + timeoutMs, done, forwarded: false });
+  propose(command: Command, timeoutMs: number, done: Done<Outcome>, idempotency?: Idempotency): void {
+    this.submit({ command, idempotency, deadline: this.environment.now() + timeoutMs, done, forwarded: false });
   }
 
   submit(proposal: Proposal): void {
@@ -366,7 +365,7 @@ export class Replica {
     const stamps = this.#clock.stamps();
     const proposals = this.proposals.take();
     const header = { groupId: GROUP_ID, machineVersion: this.#machine.version, ...stamps };
-    const result = this.#core.propose(proposals.map(({ command }) => encodeEntry(header, command)));
+    const result = this.#core.propose(proposals.map((proposal) => dataOf(proposal, header)));
     if (result.ok) {
       for (const [position, proposal] of proposals.entries())
         this.proposals.proposed(result.firstIndex + position, result.term, proposal);

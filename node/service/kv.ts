@@ -6,6 +6,7 @@ import {
 } from "../machine/commands.ts";
 import { type NodeApi, type ReadLevel, type RequestOptions } from "../runtime/node-api.ts";
 import { accessesOf, authorize, isReadOnly } from "./authorize.ts";
+import { type IdempotencyKeys, keyDigest, type WriteOptions } from "./idempotency.ts";
 import { type Principal } from "./principal.ts";
 import { answerOf, type Answer } from "./refusals.ts";
 
@@ -15,9 +16,11 @@ import { answerOf, type Answer } from "./refusals.ts";
  */
 export class KvService {
   readonly #node: NodeApi;
+  readonly #keys: IdempotencyKeys;
 
-  constructor(node: NodeApi) {
+  constructor(node: NodeApi, keys: IdempotencyKeys) {
     this.#node = node;
+    this.#keys = keys;
   }
 
   async range(
@@ -30,14 +33,14 @@ export class KvService {
     return answerOf(await this.#node.read(operation, level, options), "range");
   }
 
-  async put(principal: Principal, operation: PutOperation, options?: RequestOptions): Promise<Answer<"put">> {
+  async put(principal: Principal, operation: PutOperation, options?: WriteOptions): Promise<Answer<"put">> {
     authorize(principal, accessesOf(operation));
-    return answerOf(await this.#node.propose(operation, options), "put");
+    return answerOf(await this.#node.propose(operation, this.#keys.options(principal, operation, options)), "put");
   }
 
-  async delete(principal: Principal, operation: DeleteOperation, options?: RequestOptions): Promise<Answer<"delete">> {
+  async delete(principal: Principal, operation: DeleteOperation, options?: WriteOptions): Promise<Answer<"delete">> {
     authorize(principal, accessesOf(operation));
-    return answerOf(await this.#node.propose(operation, options), "delete");
+    return answerOf(await this.#node.propose(operation, this.#keys.options(principal, operation, options)), "delete");
   }
 
   /** A txn that cannot write is a read at `level` and leaves no trace in the log. */
@@ -45,15 +48,27 @@ export class KvService {
     principal: Principal,
     operation: TxnOperation,
     level: ReadLevel,
-    options?: RequestOptions,
+    options?: WriteOptions,
   ): Promise<Answer<"txn">> {
     authorize(principal, accessesOf(operation));
     if (isReadOnly(operation)) return answerOf(await this.#node.read(operation, level, options), "txn");
-    return answerOf(await this.#node.propose(operation, options), "txn");
+    return answerOf(await this.#node.propose(operation, this.#keys.options(principal, operation, options)), "txn");
   }
 
-  async compact(principal: Principal, revision: number, options?: RequestOptions): Promise<Answer<"compact">> {
+  async compact(principal: Principal, revision: number, options?: WriteOptions): Promise<Answer<"compact">> {
     authorize(principal, [{ type: "compact" }]);
-    return answerOf(await this.#node.propose({ type: "compact", revision }, options), "compact");
+    const command = { type: "compact", revision } as const;
+    return answerOf(await this.#node.propose(command, this.#keys.options(principal, command, options)), "compact");
+  }
+
+  /**
+   * What became of the write with this idempotency key: the revision it was applied at, or undefined when no such write
+   * was applied, or it is forgotten. Linearizable.
+   */
+  async writeRevision(principal: Principal, key: Uint8Array, options?: RequestOptions): Promise<number | undefined> {
+    authorize(principal, [{ type: "status" }]);
+    const digest = keyDigest(key);
+    await this.#node.barrier(options);
+    return this.#node.writeRevision(digest);
   }
 }

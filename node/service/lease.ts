@@ -1,5 +1,6 @@
 import { type NodeApi, type RequestOptions } from "../runtime/node-api.ts";
 import { authorize } from "./authorize.ts";
+import { type IdempotencyKeys, type WriteOptions } from "./idempotency.ts";
 import { type Principal } from "./principal.ts";
 import { answerOf, type Answer } from "./refusals.ts";
 
@@ -9,9 +10,11 @@ import { answerOf, type Answer } from "./refusals.ts";
  */
 export class LeaseService {
   readonly #node: NodeApi;
+  readonly #keys: IdempotencyKeys;
 
-  constructor(node: NodeApi) {
+  constructor(node: NodeApi, keys: IdempotencyKeys) {
     this.#node = node;
+    this.#keys = keys;
   }
 
   /** @param id - 0 has one chosen. @param ttlSeconds - raised to 2 s. */
@@ -19,16 +22,19 @@ export class LeaseService {
     principal: Principal,
     id: bigint,
     ttlSeconds: number,
-    options?: RequestOptions,
+    options?: WriteOptions,
   ): Promise<Answer<"leaseGrant">> {
     authorize(principal, [{ type: "lease" }]);
-    return answerOf(await this.#node.grantLease(id, ttlSeconds, options), "leaseGrant");
+    // As it was asked for: an id that is chosen here is another one at the next attempt.
+    const asked = this.#keys.options(principal, { type: "leaseGrant", id, ttlSeconds }, options);
+    return answerOf(await this.#node.grantLease(id, ttlSeconds, asked), "leaseGrant");
   }
 
   /** Takes its keys away too. */
-  async revoke(principal: Principal, id: bigint, options?: RequestOptions): Promise<Answer<"leaseRevoke">> {
+  async revoke(principal: Principal, id: bigint, options?: WriteOptions): Promise<Answer<"leaseRevoke">> {
     authorize(principal, [{ type: "lease" }]);
-    return answerOf(await this.#node.propose({ type: "leaseRevoke", id }, options), "leaseRevoke");
+    const command = { type: "leaseRevoke", id } as const;
+    return answerOf(await this.#node.propose(command, this.#keys.options(principal, command, options)), "leaseRevoke");
   }
 
   /** A lease that is not there has the time to live 0. */

@@ -25,12 +25,16 @@ const CODE_OF_REASON: Readonly<Record<RefusedReason, ErrorCode>> = {
   leaseExists: "CONCORD_LEASE_EXISTS",
   leaseTtlTooLarge: "CONCORD_LEASE_TTL_TOO_LARGE",
   tooManyLeases: "CONCORD_TOO_MANY_LEASES",
+  idempotencyConflict: "CONCORD_IDEMPOTENCY_CONFLICT",
+  tooManyRecords: "CONCORD_IDEMPOTENCY_FULL",
 };
 
 export interface Answer<T extends Reply["type"]> {
   /** Revision of the store after the operation, or that a read was made at. */
   readonly revision: number;
   readonly reply: Extract<Reply, { readonly type: T }>;
+  /** A write with this idempotency key was applied before, at `revision`. */
+  readonly replayed: boolean;
 }
 
 /**
@@ -46,7 +50,7 @@ export function answerOf<T extends Reply["type"]>(result: Outcome | ReadResult, 
   if (!isReply(result.reply, type)) {
     throw new ConcordError("CONCORD_INTERNAL", `The reply to a ${type} is a ${result.reply.type}`);
   }
-  return { revision: result.revision, reply: result.reply };
+  return { revision: result.revision, reply: result.reply, replayed: "replayed" in result };
 }
 
 function isReply<T extends Reply["type"]>(reply: Reply, type: T): reply is Extract<Reply, { readonly type: T }> {

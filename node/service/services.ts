@@ -1,6 +1,7 @@
 import { type NodeApi } from "../runtime/node-api.ts";
 import { ClusterService } from "./cluster.ts";
 import { KvService } from "./kv.ts";
+import { IdempotencyKeys, type IdempotencyLimits } from "./idempotency.ts";
 import { LeaseService } from "./lease.ts";
 import { MaintenanceService } from "./maintenance.ts";
 import { principalOf, type ConnectionFacts, type Principal } from "./principal.ts";
@@ -11,6 +12,7 @@ export interface ServiceOptions {
   readonly name: string;
   /** Configured uid of the cluster, for the time before this member belongs to one. */
   readonly clusterUid: string;
+  readonly idempotency: IdempotencyLimits;
 }
 
 /** Everything the doors may ask for, with authorisation inside. */
@@ -24,9 +26,10 @@ export class Services {
   readonly #clusterUid: string;
 
   constructor(node: NodeApi, options: ServiceOptions) {
-    this.kv = new KvService(node);
+    const keys = new IdempotencyKeys(options.idempotency);
+    this.kv = new KvService(node, keys);
     this.watch = new WatchService(node);
-    this.lease = new LeaseService(node);
+    this.lease = new LeaseService(node, keys);
     this.cluster = new ClusterService(node, options.name);
     this.maintenance = new MaintenanceService(node);
     this.#node = node;

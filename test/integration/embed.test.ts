@@ -156,6 +156,17 @@ test("three programs form one store", async () => {
   await second.put("k", "from the second");
   expect((await third.read("k"))?.text()).toBe("from the second");
   expect(new Set(stores.map((store) => store.status().leaderId)).size).toBe(1);
+
+  // Whichever member takes an attempt, and whoever leads: one write, one revision.
+  const once = { idempotencyKey: Buffer.from("k1") };
+  const written = await first.put("once", "1", once);
+  expect(await Promise.all(stores.map(async (store) => store.put("once", "1", once)))).toEqual(
+    stores.map(() => written),
+  );
+  const leader = stores.find((store) => store.status().leaderId === store.status().memberId);
+  await leader?.close();
+  const rest = stores.filter((store) => store !== leader);
+  expect(await Promise.all(rest.map(async (store) => store.put("once", "1", once)))).toEqual(rest.map(() => written));
 });
 
 test.each<[string, object, RegExp]>([

@@ -6,11 +6,12 @@ import {
   type RangeOperation,
   type TxnOperation,
 } from "../../node/machine/commands.ts";
-import { type Lease, Machine, type ReadResult } from "../../node/machine/machine.ts";
+import { type Idempotency, type Lease, Machine, type ReadResult } from "../../node/machine/machine.ts";
 import {
   type NodeApi,
   type NodeHeader,
   type NodeInfo,
+  type ProposeOptions,
   type ReadLevel,
   type Watch,
   type WatchRequest,
@@ -101,21 +102,25 @@ export class LocalNode implements NodeApi {
     return this.info();
   }
 
-  async propose(command: Command): Promise<Outcome> {
+  async propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
     await this.barrier();
     const failure = this.situation.nextWriteFails;
     this.situation.nextWriteFails = undefined;
     if (failure !== undefined) throw failure;
-    return this.machine.check(command) ?? this.#apply(command);
+    return this.machine.check(command) ?? this.#apply(command, options.idempotency);
   }
 
-  grantLease(id: bigint, ttlSeconds: number): Promise<Outcome> {
+  grantLease(id: bigint, ttlSeconds: number, options?: ProposeOptions): Promise<Outcome> {
     const chosen = id === 0n ? BigInt(`0x${systemEnvironment.randomId()}`) : id;
-    return this.propose({ type: "leaseGrant", id: chosen, ttlSeconds });
+    return this.propose({ type: "leaseGrant", id: chosen, ttlSeconds }, options);
   }
 
   renewLease(id: bigint): Promise<Outcome> {
     return this.propose({ type: "leaseKeepAlive", ids: [id] });
+  }
+
+  writeRevision(key: Uint8Array): number | undefined {
+    return this.machine.writeRevision(key);
   }
 
   leases(): readonly Lease[] {
@@ -204,10 +209,10 @@ export class LocalNode implements NodeApi {
     this.#hub.stop();
   }
 
-  #apply(command: Command): Outcome {
+  #apply(command: Command, idempotency?: Idempotency): Outcome {
     this.#index += 1;
     const outcome = this.machine.apply(
-      { index: this.#index, clusterTimeMs: this.#index, wallTimeMs: this.#index },
+      { index: this.#index, clusterTimeMs: this.#index, wallTimeMs: this.#index, idempotency },
       command,
     );
     this.#hub.advanced();

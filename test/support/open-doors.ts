@@ -42,6 +42,7 @@ export async function openDoors(
       quotaBackendBytes: 1 << 30,
       electionTimeout: 50,
       watchProgressNotifyIntervalMs: 100,
+      idempotency: { ttlMs: 86_400_000, budgetBytes: 1 << 29 },
       ...settings,
     },
     { logger: SILENT_LOGGER, tls, version: "0.0.0-test" },

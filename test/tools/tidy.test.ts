@@ -63,7 +63,7 @@ const TABLE: readonly { readonly from: RegExp; readonly to: RegExp }[] = [
     to: /^(node\/(runtime|codec|raft|machine|client)\/|node\/(storage|transport)\/[^/]+$|node:)/,
   },
   { from: /^node\/security\//, to: /^(node\/(security|client|transport)\/|node:)/ },
-  { from: /^node\/service\//, to: /^(node\/(service|runtime|machine|client|config|security)\/|node:)/ },
+  { from: /^node\/service\//, to: /^(node\/(service|runtime|machine|codec|client|config|security)\/|node:)/ },
   { from: /^operator\/(api|plan|resources)\//, to: /^(operator\/(api|plan|resources)\/|typebox$)/ },
   { from: /^operator\//, to: /^(operator\/|node\/client\/|node:|[a-z@](?!ode\/))/ },
   { from: /^node\//, to: /^(?!operator\/|test\/)/ },

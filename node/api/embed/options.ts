@@ -2,6 +2,7 @@ import { type AssemblyOptions } from "../../assembly.ts";
 import { ConcordError } from "../../client/errors.ts";
 import { type AutoCompaction } from "../../config/configuration.ts";
 import { listenAddress } from "../../config/values.ts";
+import { type IdempotencyLimits } from "../../service/idempotency.ts";
 
 export type EmbedLogger = AssemblyOptions["logger"];
 
@@ -43,20 +44,25 @@ export type OpenOptions = CommonOptions &
 
 const QUOTA_BYTES = 1024 ** 3;
 const HISTORY_MS = 3_600_000;
+const IDEMPOTENCY_TTL_MS = 24 * 3_600_000;
 const READY_TIMEOUT_MS = 60_000;
 const LIMITS = { keyBytesMax: 1024, valueBytesMax: 1_572_864, operationsMax: 500, nestingMax: 16 };
 const nothing = (): void => undefined;
 
 export const LOGGER_OFF: EmbedLogger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
+/** Options with their defaults. */
+export interface CheckedOptions extends Omit<AssemblyOptions, "logger" | "onFatal"> {
+  readonly readyTimeoutMs: number;
+  readonly idempotency: IdempotencyLimits;
+}
+
 /**
  * Works out the defaults.
  *
  * @throws ConcordError `CONCORD_CONFIGURATION_INVALID` for options that do not fit together.
  */
-export function checkOptions(
-  options: OpenOptions,
-): Omit<AssemblyOptions, "logger" | "onFatal"> & { readonly readyTimeoutMs: number } {
+export function checkOptions(options: OpenOptions): CheckedOptions {
   const { name = "default", cluster, memory, dataDir } = options;
   // Programs in JavaScript can give both or neither.
   const given: { readonly memory?: unknown; readonly dataDir?: unknown } = options;
@@ -77,6 +83,7 @@ export function checkOptions(
     if (listenAddress(url).secure && cluster?.tls === undefined)
       throw invalid(`${url} is https, expected cluster.tls with it`);
   }
+  const quotaBytes = options.quotaBytes ?? QUOTA_BYTES;
   return {
     name,
     dataDir: memory === true ? undefined : dataDir,
@@ -89,7 +96,8 @@ export function checkOptions(
     clusterUid: "",
     heartbeatMs,
     electionTimeoutMs,
-    quotaBytes: options.quotaBytes ?? QUOTA_BYTES,
+    quotaBytes,
+    idempotency: { ttlMs: IDEMPOTENCY_TTL_MS, budgetBytes: Math.floor(quotaBytes / 2) },
     limits: LIMITS,
     autoCompaction: options.autoCompaction ?? { mode: "periodic", retentionMs: HISTORY_MS },
     peerTls: cluster?.tls,

@@ -7,13 +7,14 @@ import {
   type Reply,
 } from "../../machine/commands.ts";
 import { type NodeApi, type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
+import { type WriteOptions } from "../../service/idempotency.ts";
 import { type Principal } from "../../service/principal.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
 import { answerOf } from "../../service/refusals.ts";
 import { type Services } from "../../service/services.ts";
 import { Row } from "./row.ts";
 
-export type { RequestOptions };
+export type { RequestOptions, WriteOptions };
 
 /** Text is taken as UTF-8. */
 export type Bytes = string | Uint8Array;
@@ -126,7 +127,7 @@ export class Store implements AsyncDisposable {
   }
 
   /** Writes one key. Resolves when a majority has it on disk. */
-  async put(key: Bytes, value: Bytes, options: RequestOptions = {}): Promise<{ readonly revision: number }> {
+  async put(key: Bytes, value: Bytes, options: WriteOptions = {}): Promise<{ readonly revision: number }> {
     const operation = op.put(key, value);
     if (operation.type !== "put") throw new ConcordError("CONCORD_INTERNAL");
     const { revision } = await this.#services.kv.put(OWNER, operation, options);
@@ -136,7 +137,7 @@ export class Store implements AsyncDisposable {
   /** Deletes one key, or all keys of a selection, in one revision. */
   async delete(
     what: Bytes | Selection,
-    options: RequestOptions = {},
+    options: WriteOptions = {},
   ): Promise<{ readonly revision: number; readonly deleted: number }> {
     const selection = typeof what === "string" || what instanceof Uint8Array ? { key: what } : what;
     const operation = { type: "delete", ...keyRange(selection), previous: false } as const;
@@ -147,7 +148,7 @@ export class Store implements AsyncDisposable {
   /** Runs `then` when all conditions hold, else `else`; see `op` and `when`. */
   async txn(
     transaction: Transaction,
-    options: RequestOptions = {},
+    options: WriteOptions = {},
   ): Promise<{ readonly succeeded: boolean; readonly revision: number; readonly replies: readonly Reply[] }> {
     const operation = {
       type: "txn",

@@ -1,5 +1,6 @@
 import { ConcordError } from "../../client/errors.ts";
-import { type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
+import { type NodeInfo } from "../../runtime/node-api.ts";
+import { type WriteOptions } from "../../service/idempotency.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
 import { type CallFacts } from "../grpc/method.ts";
@@ -24,11 +25,11 @@ export class EtcdCalls {
 
   /** Wraps a method: leader check, principal, time limit. */
   unary<Request>(
-    handle: (request: Request, principal: Principal, options: RequestOptions) => Promise<object>,
+    handle: (request: Request, principal: Principal, options: WriteOptions) => Promise<object>,
   ): (request: Request, call: CallFacts) => Promise<object> {
     return (request, call) => {
       this.requireLeader(call);
-      return handle(request, this.principal(call), { timeoutMs: this.#timeLeft(call) });
+      return handle(request, this.principal(call), { timeoutMs: this.#timeLeft(call), ...idempotencyOf(call) });
     };
   }
 
@@ -60,6 +61,12 @@ export class EtcdCalls {
     if (deadlineAt === Number.POSITIVE_INFINITY) return this.timeoutMs;
     return Math.max(1, Math.min(this.timeoutMs, deadlineAt - Date.now()));
   }
+}
+
+/** Metadata of a write that may be tried again, as the REST door's header of that name. */
+function idempotencyOf({ headers }: CallFacts): WriteOptions {
+  const key = headers["idempotency-key"];
+  return typeof key === "string" ? { idempotencyKey: Buffer.from(key, "latin1") } : {};
 }
 
 export function wantsLeader({ headers }: CallFacts): boolean {

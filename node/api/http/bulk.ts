@@ -68,6 +68,7 @@ async function carryOut(
   level: ReadLevel = "strong",
 ): Promise<{ readonly revision: number; readonly replies: readonly Reply[] }> {
   const txn = { type: "txn", compares: [], success, failure: [] } as const;
-  const { revision, reply } = await exchange.services.kv.txn(exchange.principal(), txn, level);
+  const { kv } = exchange.services;
+  const { revision, reply } = exchange.written(await kv.txn(exchange.principal(), txn, level, exchange.writeOptions()));
   return { revision, replies: reply.replies };
 }

@@ -9,6 +9,7 @@ import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
 import { type EventStream } from "./event-stream.ts";
 import { Exchange } from "./exchange.ts";
 import { handleHealth, type HealthOptions } from "./health.ts";
+import { handleIdempotency, isIdempotencyPath } from "./idempotency.ts";
 import { handleKv, isKvPath } from "./kv.ts";
 import { handleLease, isLeasePath } from "./lease.ts";
 import { problemOf, sendProblem } from "./problem.ts";
@@ -46,6 +47,7 @@ const ROUTES: readonly Route[] = [
   { name: "kv", has: isKvPath, handle: handleKv },
   { name: "bulk", has: isBulkPath, handle: handleBulk },
   { name: "txn", has: isTxnPath, handle: handleTxn },
+  { name: "idempotency", has: isIdempotencyPath, handle: handleIdempotency },
   { name: "lease", has: isLeasePath, handle: handleLease },
   { name: "watch", has: isWatchPath, handle: handleWatch },
   { name: "admin", has: isAdminPath, handle: handleAdmin },

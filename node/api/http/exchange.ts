@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse } from "node:http";
 import { type Static, type TSchema } from "typebox";
 import { Value } from "typebox/value";
 import { ConcordError } from "../../client/errors.ts";
+import { type WriteOptions } from "../../service/idempotency.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
 import { connectionFacts } from "../connection.ts";
@@ -57,6 +58,18 @@ export class Exchange {
 
   principal(): Principal {
     return this.services.principalOf(connectionFacts(this.request.socket));
+  }
+
+  /** Of a write: its idempotency key, from the header of that name. */
+  writeOptions(): WriteOptions {
+    const key = this.request.headers["idempotency-key"];
+    return typeof key === "string" ? { idempotencyKey: Buffer.from(key, "latin1") } : {};
+  }
+
+  /** Says of the answer of a write whether an earlier request with its idempotency key did it. */
+  written<T extends { readonly replayed: boolean }>(answer: T): T {
+    if (answer.replayed) this.response.setHeader("concord-replayed", "true");
+    return answer;
   }
 
   /** @throws ConcordError `CONCORD_METHOD_NOT_ALLOWED` */

@@ -22,7 +22,9 @@ const ZERO_BYTE = new Uint8Array(1);
  *
  * Everything behind `/api/v1/kv/` is the key: percent-encoding is undone once, slashes count as they are, nothing is
  * normalised. An ETag is the row's mod revision in quotes; `If-Match: "<mod revision>"` and `If-None-Match: *` make a
- * write conditional (412 when the condition does not hold). `consistency` is `strong` (default) or `eventual`.
+ * write conditional (412 when the condition does not hold). A write with an `Idempotency-Key` is done once however often
+ * it is sent: later attempts get the first one's answer with `concord-replayed: true`, another request under the same key
+ * gets 409. `consistency` is `strong` (default) or `eventual`.
  * All pages of a list show the revision of the first.
  */
 export async function handleKv(exchange: Exchange, limits: { readonly valueBytesMax: number }): Promise<void> {
@@ -91,11 +93,16 @@ async function write(
 ): Promise<{ readonly revision: number; readonly reply: Reply }> {
   const { kv } = exchange.services;
   const principal = exchange.principal();
+  const options = exchange.writeOptions();
   if (compare === undefined) {
-    return operation.type === "put" ? kv.put(principal, operation) : kv.delete(principal, operation);
+    return exchange.written(
+      operation.type === "put"
+        ? await kv.put(principal, operation, options)
+        : await kv.delete(principal, operation, options),
+    );
   }
   const txn = { type: "txn", compares: [compare], success: [operation], failure: [] } as const;
-  const { revision, reply } = await kv.txn(principal, txn, "strong");
+  const { revision, reply } = exchange.written(await kv.txn(principal, txn, "strong", options));
   const [done] = reply.replies;
   if (!reply.succeeded || done === undefined) throw new ConcordError("CONCORD_CONDITION_FAILED");
   return { revision, reply: done };

@@ -42,7 +42,10 @@ export async function handleLease(exchange: Exchange): Promise<void> {
 async function grant(exchange: Exchange): Promise<void> {
   const { ttlSeconds, id } = await exchange.json(GrantLease);
   const wanted = id === undefined ? 0n : leaseId("id", id);
-  const { revision, reply } = await exchange.services.lease.grant(exchange.principal(), wanted, ttlSeconds);
+  const { lease } = exchange.services;
+  const { revision, reply } = exchange.written(
+    await lease.grant(exchange.principal(), wanted, ttlSeconds, exchange.writeOptions()),
+  );
   exchange.send({ id: leaseText(reply.id), ttlSeconds: reply.ttlSeconds, revision } satisfies GrantedLease);
 }
 
@@ -73,6 +76,7 @@ async function renew(exchange: Exchange, id: bigint): Promise<void> {
 
 async function revoke(exchange: Exchange, id: bigint): Promise<void> {
   exchange.query();
-  const { revision, reply } = await exchange.services.lease.revoke(exchange.principal(), id);
+  const { lease } = exchange.services;
+  const { revision, reply } = exchange.written(await lease.revoke(exchange.principal(), id, exchange.writeOptions()));
   exchange.send({ revision, deleted: reply.deleted } satisfies Deleted);
 }

@@ -25,7 +25,10 @@ export async function handleTxn(exchange: Exchange, limits: { readonly valueByte
   exchange.query();
   const request: TxnRequest = await exchange.json(TxnRequest, limits.valueBytesMax);
   const operation = txnOperation("", request);
-  const { revision, reply } = await exchange.services.kv.txn(exchange.principal(), operation, "strong");
+  const { kv } = exchange.services;
+  const { revision, reply } = exchange.written(
+    await kv.txn(exchange.principal(), operation, "strong", exchange.writeOptions()),
+  );
   exchange.send({ succeeded: reply.succeeded, revision, results: resultsOf(operation, reply) } satisfies TxnAnswer);
 }
 
