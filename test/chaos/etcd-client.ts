@@ -1,4 +1,4 @@
-import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { loadEtcdServices } from "../../node/api/etcd/definition.ts";
 
 const SERVICES = loadEtcdServices();
@@ -6,6 +6,7 @@ const SERVICES = loadEtcdServices();
 export interface KeyValue {
   readonly key: string;
   readonly value: string;
+  readonly version: number;
 }
 
 export interface EndpointStatus {
@@ -15,8 +16,12 @@ export interface EndpointStatus {
   readonly appliedIndex: number;
 }
 
+interface PutResponse {
+  readonly header: { readonly revision: string };
+}
+
 interface RangeResponse {
-  readonly kvs: readonly { readonly key: Buffer; readonly value: Buffer }[];
+  readonly kvs: readonly { readonly key: Buffer; readonly value: Buffer; readonly version: string }[];
   readonly more: boolean;
 }
 
@@ -43,8 +48,15 @@ export class EtcdClient {
     });
   }
 
-  async put(key: string, value: string, timeoutMs: number): Promise<void> {
-    await this.#unary("KV", "Put", { key: Buffer.from(key), value: Buffer.from(value) }, timeoutMs);
+  /** @returns the revision of the write */
+  async put(
+    key: string,
+    value: string,
+    timeoutMs: number,
+    metadata: Readonly<Record<string, string>> = {},
+  ): Promise<string> {
+    const request = { key: Buffer.from(key), value: Buffer.from(value) };
+    return (await this.#unary<PutResponse>("KV", "Put", request, timeoutMs, metadata)).header.revision;
   }
 
   /** Every key that begins with `prefix`, read linearizably, page by page. */
@@ -55,7 +67,8 @@ export class EtcdClient {
     for (let from = Buffer.from(prefix); ;) {
       const request = { key: from, range_end: end, limit: String(PAGE_KEYS) };
       const { kvs, more } = await this.#unary<RangeResponse>("KV", "Range", request, timeoutMs);
-      for (const { key, value } of kvs) found.push({ key: key.toString(), value: value.toString() });
+      for (const { key, value, version } of kvs)
+        found.push({ key: key.toString(), value: value.toString(), version: Number(version) });
       const last = kvs.at(-1);
       if (!more || last === undefined) return found;
       from = Buffer.concat([last.key, Buffer.of(0)]);
@@ -81,6 +94,7 @@ export class EtcdClient {
     method: string,
     request: object,
     timeoutMs: number,
+    metadata: Readonly<Record<string, string>> = {},
   ): Promise<Response> {
     const definition = SERVICES[service][method];
     if (definition === undefined) throw new Error(`${service} has no method ${method}`);
@@ -90,6 +104,7 @@ export class EtcdClient {
         definition.requestSerialize,
         definition.responseDeserialize,
         request,
+        Metadata.fromHttp2Headers(metadata),
         { deadline: Date.now() + timeoutMs },
         (error, response) => {
           if (error === null) resolve(response as Response);

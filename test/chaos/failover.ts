@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
 import { ProcessCluster } from "./cluster.ts";
 import { etcdctlPut } from "./request-loop.ts";
-import { blackouts, type FaultRound, killLeaders, terminateLeaders, type TermRound } from "./rounds.ts";
+import { type KeyedVerdict } from "./keyed-load.ts";
+import { blackouts, type FaultRound, keyedWrites, killLeaders, terminateLeaders, type TermRound } from "./rounds.ts";
 
 // Ends real members of a real cluster in every way there is, while clients write, and says what the clients saw.
 // Exit status 1 when a figure misses its aim.
@@ -14,6 +15,8 @@ const { values } = parseArgs({
     kills: { type: "string", default: "20" },
     terms: { type: "string", default: "20" },
     blackouts: { type: "string", default: "5" },
+    /** Leaders killed while every write has an idempotency key and is sent until it is answered. */
+    keyed: { type: "string", default: "5" },
     clients: { type: "string", default: "16" },
     etcdctl: { type: "string", default: "etcdctl" },
     /** Leaves the data and the logs of the members where they are. */
@@ -21,7 +24,7 @@ const { values } = parseArgs({
   },
 });
 
-const count = (name: "kills" | "terms" | "blackouts" | "clients"): number => {
+const count = (name: "kills" | "terms" | "blackouts" | "keyed" | "clients"): number => {
   const number = Number(values[name]);
   if (Number.isInteger(number) && number >= 0) return number;
   throw new Error(`--${name} is "${values[name]}", expected a whole number`);
@@ -55,6 +58,17 @@ function reportFaults(what: string, round: FaultRound, gapAimMs: number): void {
   for (const [text, times] of round.errors) process.stdout.write(`        ${times} x ${text}\n`);
 }
 
+function reportKeyed({ writes, retries, wrong, differing }: KeyedVerdict): void {
+  const what = "kill -9 of the leader, writes with idempotency keys";
+  say(
+    `${what} not applied exactly once`,
+    `${wrong.length} of ${writes} ${wrong.slice(0, 5).join(" ")}`,
+    wrong.length === 0,
+  );
+  say(`${what} answered differently`, `${differing.length} ${differing.slice(0, 5).join(" ")}`, differing.length === 0);
+  process.stdout.write(`        attempts beyond the first: ${retries}\n`);
+}
+
 function reportTerms(round: TermRound): void {
   const { ends, failures, requests, slowestMs } = round;
   const longest = Math.round(Math.max(0, ...ends.map(({ afterMs }) => afterMs)));
@@ -74,6 +88,7 @@ try {
   await cluster.healthy();
   if (count("kills") > 0)
     reportFaults("kill -9 of the leader", await killLeaders(cluster, count("kills"), count("clients")), GAP_AIM_MS);
+  if (count("keyed") > 0) reportKeyed(await keyedWrites(cluster, count("keyed"), count("clients")));
   if (count("terms") > 0)
     reportTerms(await terminateLeaders(cluster, count("terms"), etcdctlPut(values.etcdctl, cluster.endpoints)));
   if (count("blackouts") > 0)

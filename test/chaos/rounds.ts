@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Ended, type ProcessCluster } from "./cluster.ts";
+import { KeyedLoad, type KeyedVerdict } from "./keyed-load.ts";
 import { type Verdict, WriteLoad } from "./load.ts";
 import { type Request, RequestLoop } from "./request-loop.ts";
 
@@ -42,6 +43,27 @@ export async function killLeaders(cluster: ProcessCluster, times: number, client
     }
     return gaps;
   });
+}
+
+/** Kills the leader, again and again, while clients send every write with an idempotency key until it is answered. */
+export async function keyedWrites(cluster: ProcessCluster, times: number, clients: number): Promise<KeyedVerdict> {
+  await cluster.healthy();
+  const load = new KeyedLoad(cluster.endpoints, clients, "keyed/");
+  try {
+    for (let round = 0; round < times; round += 1) {
+      await cluster.healthy();
+      await load.advance(WRITES_BETWEEN, RECOVERY_TIMEOUT_MS);
+      const leader = await cluster.leader();
+      await cluster.end(leader, "SIGKILL");
+      await delay(WATCH_MS);
+      await load.advance(WRITES_BETWEEN, RECOVERY_TIMEOUT_MS);
+      cluster.run(leader);
+    }
+  } finally {
+    await load.stop();
+  }
+  await cluster.healthy();
+  return load.verify(cluster.endpoints[0] ?? "");
 }
 
 /** Kills all members at once, again and again, while clients write. */

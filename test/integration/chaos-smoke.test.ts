@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ProcessCluster } from "../chaos/cluster.ts";
 import { grpcPut } from "../chaos/request-loop.ts";
-import { blackouts, killLeaders, terminateLeaders } from "../chaos/rounds.ts";
+import { blackouts, keyedWrites, killLeaders, terminateLeaders } from "../chaos/rounds.ts";
 
 // A small `npm run chaos`: real processes, real disks, real signals.
 
@@ -32,6 +32,14 @@ test("a leader that is asked to end hands over, and nobody's request fails", asy
   expect(failures).toEqual([]);
   expect(ends).toMatchObject([{ status: 0, signal: null }]);
   expect(ends[0]?.afterMs).toBeLessThan(5_000);
+});
+
+test("writes with idempotency keys that are sent until they are answered are applied once", async () => {
+  const { writes, retries, wrong, differing } = await keyedWrites(cluster, 1, CLIENTS);
+  expect({ wrong, differing }).toEqual({ wrong: [], differing: [] });
+  expect(writes).toBeGreaterThan(400);
+  // Those that are sent again on purpose alone are more.
+  expect(retries).toBeGreaterThan(10);
 });
 
 test("a blackout of all members takes no acknowledged write with it", async () => {
