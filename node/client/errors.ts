@@ -37,6 +37,7 @@ export const ERROR_TABLE = {
   CONCORD_IDEMPOTENCY_CONFLICT: failed("another request had the same idempotency key", 409, 9),
   CONCORD_IDEMPOTENCY_FULL: failed("no room for another idempotency key", 507, 8, true),
   CONCORD_TOO_MANY_LEASES: failed("too many leases", 429, 8),
+  CONCORD_LOCK_HELD: failed("the lock is held by another", 409, 9, true),
   CONCORD_REQUEST_TOO_LARGE: failed("request is too large", 413, 3),
   CONCORD_TOO_MANY_REQUESTS: failed("too many requests", 429, 8, true),
   CONCORD_NO_LEADER: failed("no leader", 503, 14, true),

@@ -14,6 +14,8 @@ import { Type, type Static, type TProperties } from "typebox";
  *     POST   /api/v1/bulk/put               BulkPut       -> Written         one txn at one revision each
  *     POST   /api/v1/bulk/get               BulkGet       -> BulkRows
  *     POST   /api/v1/bulk/delete            BulkDelete    -> Deleted
+ *     POST   /api/v1/locks/{name}           AcquireLock   -> AcquiredLock    409 when held for longer than waitMs
+ *     DELETE /api/v1/locks/{name}/{lease id}              -> Deleted         the lock, not its lease
  *     GET    /api/v1/watch?prefix=|key=&revision=&previous=&filter=   -> Server-Sent Events
  *
  * The messages of a watch: `change` (WatchChanges) has all changes of one revision, and that revision as its id;
@@ -26,6 +28,7 @@ export const BULK_ITEMS_MAX = 500;
 export const TXN_OPERATIONS_MAX = 128;
 export const LIST_LIMIT_MAX = 1000;
 export const LIST_LIMIT_DEFAULT = 100;
+export const LOCK_WAIT_MAX_MS = 60_000;
 
 /** A request: what it does not name is refused, so that a misspelt field is not taken for one left out. */
 const request = <P extends TProperties>(properties: P) => Type.Object(properties, { additionalProperties: false });
@@ -203,3 +206,18 @@ export const WatchProgress = Type.Object({ revision: Revision });
 export type WatchProgress = Static<typeof WatchProgress>;
 export const WatchCompacted = Type.Object({ compactRevision: Revision });
 export type WatchCompacted = Static<typeof WatchCompacted>;
+
+/** Either a lease of the caller's, or the time to live of one that is granted for the lock and that the caller renews. */
+export const AcquireLock = request({
+  ttlSeconds: Type.Optional(Type.Integer({ minimum: 1, description: "Raised to 2" })),
+  leaseId: Type.Optional(LeaseId),
+  waitMs: Type.Optional(Type.Integer({ minimum: 0, maximum: LOCK_WAIT_MAX_MS, default: 0 })),
+});
+export type AcquireLock = Static<typeof AcquireLock>;
+export const AcquiredLock = Type.Object({
+  name: Type.String(),
+  ...KeyName.properties,
+  leaseId: LeaseId,
+  fencingToken: Type.Integer({ description: "Greater than that of every earlier holder" }),
+});
+export type AcquiredLock = Static<typeof AcquiredLock>;

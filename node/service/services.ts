@@ -3,6 +3,7 @@ import { ClusterService } from "./cluster.ts";
 import { KvService } from "./kv.ts";
 import { IdempotencyKeys, type IdempotencyLimits } from "./idempotency.ts";
 import { LeaseService } from "./lease.ts";
+import { LockService } from "./lock.ts";
 import { MaintenanceService } from "./maintenance.ts";
 import { principalOf, type ConnectionFacts, type Principal } from "./principal.ts";
 import { WatchService } from "./watch.ts";
@@ -20,6 +21,7 @@ export class Services {
   readonly kv: KvService;
   readonly watch: WatchService;
   readonly lease: LeaseService;
+  readonly lock: LockService;
   readonly cluster: ClusterService;
   readonly maintenance: MaintenanceService;
   readonly #node: NodeApi;
@@ -30,6 +32,7 @@ export class Services {
     this.kv = new KvService(node, keys);
     this.watch = new WatchService(node);
     this.lease = new LeaseService(node, keys);
+    this.lock = new LockService(this);
     this.cluster = new ClusterService(node, options.name);
     this.maintenance = new MaintenanceService(node);
     this.#node = node;

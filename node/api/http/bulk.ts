@@ -2,8 +2,9 @@ import { ConcordError } from "../../client/errors.ts";
 import { BulkDelete, BulkGet, BulkPut, type BulkRows, type Deleted, type Written } from "../../client/rest.ts";
 import { type Operation, type Reply } from "../../machine/commands.ts";
 import { type ReadLevel } from "../../runtime/node-api.ts";
+import { rangeOf } from "../../service/operations.ts";
 import { type Exchange } from "./exchange.ts";
-import { putItem, rangeOf } from "./operations.ts";
+import { putItem } from "./put-item.ts";
 import { keyOf, NO_BYTES, rowJson } from "./row.ts";
 
 const PREFIX = "/api/v1/bulk/";

@@ -12,6 +12,7 @@ import { handleHealth, type HealthOptions } from "./health.ts";
 import { handleIdempotency, isIdempotencyPath } from "./idempotency.ts";
 import { handleKv, isKvPath } from "./kv.ts";
 import { handleLease, isLeasePath } from "./lease.ts";
+import { handleLock, isLockPath } from "./lock.ts";
 import { problemOf, sendProblem } from "./problem.ts";
 import { handleTxn, isTxnPath } from "./txn.ts";
 import { handleWatch, isWatchPath, type WatchOptions } from "./watch.ts";
@@ -49,6 +50,7 @@ const ROUTES: readonly Route[] = [
   { name: "txn", has: isTxnPath, handle: handleTxn },
   { name: "idempotency", has: isIdempotencyPath, handle: handleIdempotency },
   { name: "lease", has: isLeasePath, handle: handleLease },
+  { name: "lock", has: isLockPath, handle: handleLock },
   { name: "watch", has: isWatchPath, handle: handleWatch },
   { name: "admin", has: isAdminPath, handle: handleAdmin },
 ];

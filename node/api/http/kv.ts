@@ -1,9 +1,9 @@
 import { ConcordError } from "../../client/errors.ts";
 import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from "../../client/rest.ts";
 import { type Compare, type Operation, type Reply } from "../../machine/commands.ts";
+import { putOf, rangeOf } from "../../service/operations.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
 import { badRequest, percentDecode, printable, type Exchange } from "./exchange.ts";
-import { putOf, rangeOf } from "./operations.ts";
 import { flag, leaseId, readLevel, wholeNumber } from "./parameters.ts";
 import { KEY_BYTES_MAX, NO_BYTES, rowJson } from "./row.ts";
 

@@ -8,9 +8,10 @@ import {
   type TxnResult,
 } from "../../client/rest.ts";
 import { type Compare, type Operation, type Reply, type TxnOperation as MachineTxn } from "../../machine/commands.ts";
+import { rangeOf } from "../../service/operations.ts";
 import { badRequest, type Exchange } from "./exchange.ts";
 import { leaseId } from "./parameters.ts";
-import { putItem, rangeOf } from "./operations.ts";
+import { putItem } from "./put-item.ts";
 import { bytesOf, keyRangeOf, rowJson } from "./row.ts";
 
 const PATH = "/api/v1/txn";
