@@ -30,6 +30,8 @@ export interface Configuration extends Readonly<
   readonly peerTls: TlsFiles | undefined;
   readonly autoCompaction: AutoCompaction;
   readonly watchProgressNotifyIntervalMs: number;
+  /** What the person who started the node should know: flags of etcd that have no effect. */
+  readonly warnings: readonly string[];
   /** Of the outcomes of writes with idempotency keys. */
   readonly idempotency: { readonly ttlMs: number; readonly budgetBytes: number };
 }
@@ -43,13 +45,20 @@ const RETENTION_DEFAULT_MS = 3_600_000;
 /** Raft's rule of thumb, as a rule: an election never starts because one heartbeat was late. */
 const HEARTBEATS_PER_ELECTION_MIN = 5;
 
+/** What the settings alone do not tell. */
+interface Circumstances {
+  /** The settings that somebody gave, as opposed to defaults. */
+  readonly given: ReadonlySet<SettingName>;
+  readonly warnings: readonly string[];
+  readonly memoryBytes: number;
+}
+
 /**
  * Checks the settings against each other and works out what follows from them.
  *
- * @param given - the settings that somebody gave, as opposed to defaults.
  * @throws ConcordError `CONCORD_CONFIGURATION_INVALID`
  */
-export function derive(settings: Settings, given: ReadonlySet<SettingName>, memoryBytes: number): Configuration {
+export function derive(settings: Settings, { given, warnings, memoryBytes }: Circumstances): Configuration {
   const { watchProgressNotifyInterval, idempotencyTtl, idempotencyBytesMax, ...kept } = settings;
   const clientTls = tlsFiles(settings, "client");
   const peerTls = tlsFiles(settings, "peer");
@@ -87,6 +96,7 @@ export function derive(settings: Settings, given: ReadonlySet<SettingName>, memo
     peerTls,
     autoCompaction: autoCompaction(settings, startedLikeEtcd(given)),
     watchProgressNotifyIntervalMs: progressInterval(watchProgressNotifyInterval),
+    warnings,
     idempotency: {
       ttlMs: idempotencyTtlMs(idempotencyTtl),
       budgetBytes: idempotencyBytesMax > 0 ? idempotencyBytesMax : Math.floor(resolved.quotaBackendBytes / 2),

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { ConcordError } from "../client/errors.ts";
+import { OTHER_ETCD_FLAGS } from "./etcd-flags.ts";
 import { loadConfiguration, type LoadOptions } from "./load.ts";
+import { flagName, SETTING_NAMES } from "./schema.ts";
 
 const GIB = 1024 ** 3;
 
@@ -154,5 +156,77 @@ describe("refusals are one sentence that names the value and what was expected",
     expect(refusal(["--config-file=/does/not/exist"])).toContain(
       'Cannot read the configuration file "/does/not/exist"',
     );
+  });
+});
+
+describe("etcd's own flags and variables", () => {
+  test("the command line that kubeadm writes for etcd is a configuration", () => {
+    const configuration = load([
+      "--advertise-client-urls=https://192.0.2.1:2379",
+      "--cert-file=/etc/kubernetes/pki/etcd/server.crt",
+      "--client-cert-auth=true",
+      "--data-dir=/var/lib/etcd",
+      "--feature-gates=InitialCorruptCheck=true",
+      "--initial-advertise-peer-urls=https://192.0.2.1:2380",
+      "--initial-cluster=control-plane=https://192.0.2.1:2380",
+      "--key-file=/etc/kubernetes/pki/etcd/server.key",
+      "--listen-client-urls=https://127.0.0.1:2379,https://192.0.2.1:2379",
+      "--listen-metrics-urls=http://127.0.0.1:2381",
+      "--listen-peer-urls=https://192.0.2.1:2380",
+      "--name=control-plane",
+      "--peer-cert-file=/etc/kubernetes/pki/etcd/peer.crt",
+      "--peer-client-cert-auth=true",
+      "--peer-key-file=/etc/kubernetes/pki/etcd/peer.key",
+      "--peer-trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
+      "--snapshot-count=10000",
+      "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
+      "--watch-progress-notify-interval=5s",
+    ]);
+    expect(configuration).toMatchObject({
+      name: "control-plane",
+      clientCertAuth: true,
+      watchProgressNotifyIntervalMs: 5000,
+      warnings: ["--feature-gates has no effect"],
+    });
+  });
+
+  test("a variable of etcd's is another name of ours, which wins", () => {
+    expect(load([], { ETCD_NAME: "a", ETCD_HEARTBEAT_INTERVAL: "20", CONCORD_NAME: "b" })).toMatchObject({
+      name: "b",
+      heartbeatInterval: 20,
+      warnings: [],
+    });
+    expect(refusal([], { ETCD_HEARTBEAT_INTERVAL: "soon" })).toMatch(
+      /^CONCORD_CONFIGURATION_INVALID: ETCD_HEARTBEAT_INTERVAL is "soon", expected a whole number/,
+    );
+  });
+
+  test("what has no effect here is accepted with a warning, once", () => {
+    const argv = ["--memory-mlock", "--max-wals=7", "--unsafe-no-fsync", "--discovery=", "--auto-tls=false"];
+    const env = { ETCD_LOGGER: "zap", ETCD_MAX_WALS: "5", ETCD_CORS: "", ETCD_NONSENSE: "1", ETCD_PORT_2379_TCP: "x" };
+    expect(load(argv, env).warnings).toEqual([
+      "ETCD_LOGGER has no effect",
+      "--max-wals has no effect",
+      "--memory-mlock has no effect",
+      "--unsafe-no-fsync has no effect",
+      "The variable ETCD_NONSENSE is not one of etcd's settings and has no effect",
+    ]);
+  });
+
+  test.each([
+    ["--auto-tls", "true", "it would be served without TLS; give --cert-file and --key-file"],
+    ["--force-new-cluster", "true", "a member with data never founds anew by a flag"],
+    ["--client-crl-file", "/crl.pem", "a member that passed over it would let in whom it keeps out"],
+    ["--tls-min-version", "TLS1.3", "TLS 1.2 would be accepted too"],
+  ])("%s=%s cannot be passed over", (flag, value, because) => {
+    const sentence = `is "${value}", which cannot be honoured: ${because}`;
+    expect(refusal([`${flag}=${value}`])).toBe(`CONCORD_USAGE: ${flag} ${sentence}`);
+    const variable = `ETCD_${flag.slice(2).replaceAll("-", "_").toUpperCase()}`;
+    expect(refusal([], { [variable]: value })).toBe(`CONCORD_CONFIGURATION_INVALID: ${variable} ${sentence}`);
+  });
+
+  test("no flag of the list is a setting, and none stands in it twice", () => {
+    const flags = [...OTHER_ETCD_FLAGS, ...SETTING_NAMES.map((name) => flagName(name))];
+    expect(new Set(flags).size).toBe(flags.length);
   });
 });

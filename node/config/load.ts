@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { load as parseYaml } from "js-yaml";
 import { ConcordError } from "../client/errors.ts";
 import { derive, type Configuration } from "./configuration.ts";
+import { etcdVariableName, etcdWarnings, OTHER_ETCD_FLAGS } from "./etcd-flags.ts";
 import {
   flagName,
   SETTING_GROUPS,
@@ -54,6 +55,7 @@ export function addConfigurationOptions(command: Command): Command {
     command.optionsGroup(`${title}:`);
     for (const name of Object.keys(properties) as SettingName[]) command.addOption(flagOf(name));
   }
+  for (const flag of OTHER_ETCD_FLAGS) command.addOption(new Option(`--${flag} [value]`).hideHelp());
   return command;
 }
 
@@ -64,7 +66,7 @@ export function configurationFrom(
   options: LoadOptions = {},
 ): Configuration {
   refuseUnknownVariables(env);
-  const path = (flags["configFile"] as string | undefined) ?? env["CONCORD_CONFIG_FILE"];
+  const path = (flags["configFile"] as string | undefined) ?? env["CONCORD_CONFIG_FILE"] ?? env["ETCD_CONFIG_FILE"];
   const file = path === undefined || path === "" ? new Map<string, unknown>() : readSettings(path, options);
   const settings: Record<string, unknown> = {};
   const given = new Set<SettingName>();
@@ -73,7 +75,8 @@ export function configurationFrom(
     if (source.kind !== "default") given.add(name);
     settings[name] = source.kind === "default" ? value : parse(name, value, source);
   }
-  return derive(settings as Settings, given, options.memoryBytes ?? availableMemory());
+  const warnings = etcdWarnings(flags, env, SETTING_NAMES);
+  return derive(settings as Settings, { given, warnings, memoryBytes: options.memoryBytes ?? availableMemory() });
 }
 
 function flagOf(name: SettingName): Option {
@@ -103,6 +106,8 @@ function pick(
   const variable = env[variableName(name)];
   // An empty variable is an unset one, as in etcd: shells and manifests cannot always leave it out.
   if (variable !== undefined && variable !== "") return [variable, { kind: "variable", label: variableName(name) }];
+  const etcds = env[etcdVariableName(name)];
+  if (etcds !== undefined && etcds !== "") return [etcds, { kind: "variable", label: etcdVariableName(name) }];
   if (file.has(name)) return [file.get(name), { kind: "file", label: `"${flagName(name)}" in ${path}` }];
   const fallback = settingSchema(name).default;
   return [Array.isArray(fallback) ? fallback.slice() : fallback, { kind: "default", label: name }];

@@ -39,6 +39,7 @@ export function registerNode(
 
 async function runNode(configuration: Configuration, make: MakeNode): Promise<number> {
   const logger = jsonLogger({ level: configuration.logLevel, fields: { member: configuration.name } });
+  for (const warning of configuration.warnings) logger.warn("A setting was passed over", { reason: warning });
   const node = make(configuration, logger);
   const signal = new Promise<NodeJS.Signals>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => resolve(name));

@@ -6,6 +6,7 @@ import {
   type SettingName,
   type SettingSchema,
 } from "../../../node/config/schema.ts";
+import { FLAGS_WITHOUT_EFFECT, REFUSED_FLAGS } from "../../../node/config/etcd-flags.ts";
 import { NodeMetrics } from "../../../node/observability/metrics.ts";
 import { environmentName, operatorCommand } from "../../../operator/options.ts";
 
@@ -27,7 +28,22 @@ export function nodeSettings(): string {
       ];
     });
     return `### ${title}\n\n${table(header, rows)}`;
-  }).join("\n");
+  })
+    .concat(etcdFlags())
+    .join("\n");
+}
+
+/** Flags of etcd that are no settings. */
+function etcdFlags(): string {
+  const list = (flags: readonly string[]): string => flags.map((flag) => code(`--${flag}`)).join(", ");
+  return [
+    "### Other flags of etcd",
+    "",
+    `Accepted with a warning that they have no effect: ${list(FLAGS_WITHOUT_EFFECT)}.`,
+    "",
+    `Refused unless they ask for nothing, because passing over them would change who gets in or which cluster this is: ${list(Object.keys(REFUSED_FLAGS))}.`,
+    "",
+  ].join("\n");
 }
 
 function valueOf(schema: SettingSchema): string {
