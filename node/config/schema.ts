@@ -120,7 +120,7 @@ const LIMITS = {
     default: 1_572_864,
     placeholder: "bytes",
   }),
-  maxTxnOps: whole("Most operations in one branch of a txn", {
+  maxTxnOps: whole("Most operations in one branch of a txn at the etcd door; 500 at the others", {
     minimum: 1,
     maximum: 4096,
     default: 128,

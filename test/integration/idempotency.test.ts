@@ -80,6 +80,17 @@ describe("the Idempotency-Key header", () => {
     }
   });
 
+  test("is refused for a lock, whose request can be sent again with its lease", async () => {
+    const request = { method: "POST", path: "/api/v1/locks/l", body: JSON.stringify({ ttlSeconds: 60 }) } as const;
+    const headers = { "content-type": "application/json" };
+    await expect(http.call({ ...request, headers: { ...headers, "idempotency-key": "k" } })).rejects.toMatchObject({
+      code: "CONCORD_INVALID_ARGUMENT",
+    });
+    const first = json(await http.call({ ...request, headers })) as { leaseId: string };
+    const again = { ...request, body: JSON.stringify({ leaseId: first.leaseId }), headers };
+    expect(json(await http.call(again))).toEqual(first);
+  });
+
   test("is a conflict for another write, and refused when it is empty or too long", async () => {
     await put("a", "1", { "idempotency-key": "k" });
     await expect(put("a", "2", { "idempotency-key": "k" })).rejects.toMatchObject({

@@ -29,6 +29,8 @@ export async function handleLock(exchange: Exchange): Promise<void> {
 }
 
 async function acquire(exchange: Exchange, name: string): Promise<void> {
+  if (exchange.writeOptions().idempotencyKey !== undefined)
+    throw badRequest("A lock takes no Idempotency-Key; with a leaseId the request can be sent again as it is");
   const body = await exchange.json(AcquireLock);
   const request = { name, lease: leaseOf(body), waitMs: body.waitMs ?? 0 };
   const gone = new AbortController();
