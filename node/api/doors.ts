@@ -150,6 +150,7 @@ export class Doors {
       hasLeader: info.leaderId !== "",
       isLearner: info.role === "learner",
       quotaBytes: configuration.quotaBackendBytes,
+      idempotencyBytesMax: configuration.idempotency.budgetBytes,
       voters: info.members.length - learners,
       learners,
       alarms: info.alarms.length,

@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { CHANNELS, type NodeHandle, type RequestFinished } from "./channels.ts";
+import { addEtcdMetrics } from "./etcd-metrics.ts";
 import { addPeerMetrics, type PeerSnapshot } from "./peer-metrics.ts";
 
 /** The numbers a node has at any time; read when Prometheus asks, so that nothing is kept twice. */
@@ -16,6 +17,12 @@ export interface NodeSnapshot {
   readonly databaseBytes: number;
   readonly databaseBytesInUse: number;
   readonly quotaBytes: number;
+  /** Live ones. */
+  readonly keys: number;
+  readonly leases: number;
+  readonly idempotencyKeys: number;
+  readonly idempotencyBytes: number;
+  readonly idempotencyBytesMax: number;
   readonly voters: number;
   readonly learners: number;
   readonly alarms: number;
@@ -41,6 +48,11 @@ const GAUGES: readonly [name: string, help: string, value: (now: NodeSnapshot) =
   ["concord_store_bytes", "Bytes that count towards the quota, history included", (now) => now.databaseBytes],
   ["concord_store_in_use_bytes", "Bytes of the newest rows", (now) => now.databaseBytesInUse],
   ["concord_store_quota_bytes", "Bytes beyond which writes are refused", (now) => now.quotaBytes],
+  ["concord_store_keys", "Keys that are there", (now) => now.keys],
+  ["concord_store_leases", "Leases that are there", (now) => now.leases],
+  ["concord_idempotency_keys", "Idempotency keys that are remembered", (now) => now.idempotencyKeys],
+  ["concord_idempotency_bytes", "Bytes they count for, in the quota too", (now) => now.idempotencyBytes],
+  ["concord_idempotency_bytes_max", "Bytes beyond which new ones are refused", (now) => now.idempotencyBytesMax],
   ["concord_cluster_voters", "Members with a vote", (now) => now.voters],
   ["concord_cluster_learners", "Members without a vote", (now) => now.learners],
   ["concord_alarms_active", "Alarms that are set", (now) => now.alarms],
@@ -105,6 +117,7 @@ export class NodeMetrics {
     this.#loopDelay.enable();
     this.#addProcessGauges(registers);
     addPeerMetrics(registers, peers);
+    addEtcdMetrics(registers, snapshot);
   }
 
   /** Every metric there is, in the order of `text`, for the reference. */

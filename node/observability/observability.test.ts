@@ -15,6 +15,11 @@ const snapshot: NodeSnapshot = {
   databaseBytes: 100,
   databaseBytesInUse: 50,
   quotaBytes: 1000,
+  keys: 5,
+  leases: 2,
+  idempotencyKeys: 6,
+  idempotencyBytes: 288,
+  idempotencyBytesMax: 500,
   voters: 3,
   learners: 1,
   alarms: 0,
@@ -40,6 +45,23 @@ test("nodes in one process count their own requests only, and stop with close", 
   leftMetrics.close();
   rightMetrics.close();
   expect(CHANNELS.requestFinished.hasSubscribers).toBe(false);
+});
+
+test("what watched etcd finds its numbers under etcd's names", async () => {
+  const metrics = new NodeMetrics({ name: "a" }, () => snapshot);
+  const { text } = await metrics.text();
+  metrics.close();
+  for (const line of [
+    "etcd_server_has_leader 1",
+    "etcd_server_quota_backend_bytes 1000",
+    "etcd_mvcc_db_total_size_in_bytes 100",
+    "etcd_mvcc_db_total_size_in_use_in_bytes 50",
+    "etcd_server_proposals_committed_total 9",
+    "etcd_debugging_mvcc_keys_total 5",
+    "concord_idempotency_keys 6",
+    "concord_store_leases 2",
+  ])
+    expect(text.split("\n")).toContain(line);
 });
 
 test("traffic is told by peer, and a peer that is gone is not told any more", async () => {
@@ -83,12 +105,12 @@ test("traffic is told by peer, and a peer that is gone is not told any more", as
   metrics.close();
 });
 
-test("every metric is named concord_<noun>_<unit>", async () => {
+test("every metric is named concord_<noun>_<unit>, or as etcd names it", async () => {
   const metrics = new NodeMetrics({ name: "a" }, () => snapshot);
   const names = [...(await metrics.text()).text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]);
   metrics.close();
   expect(names.length).toBeGreaterThan(10);
-  for (const name of names) expect(name).toMatch(/^concord_[a-z]+(_[a-z]+)+$/);
+  for (const name of names) expect(name).toMatch(/^(concord|etcd)_[a-z]+(_[a-z]+)+$/);
 });
 
 test("log lines are JSON objects; what others wrote cannot begin a new line", () => {

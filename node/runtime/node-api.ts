@@ -77,6 +77,12 @@ export interface NodeInfo {
   readonly machineVersion: number;
   readonly databaseBytes: number;
   readonly databaseBytesInUse: number;
+  /** Live ones. */
+  readonly keys: number;
+  readonly leases: number;
+  /** Idempotency keys that are remembered, and the bytes they count for. */
+  readonly idempotencyKeys: number;
+  readonly idempotencyBytes: number;
   readonly alarms: readonly { readonly member: string; readonly alarm: "noSpace" }[];
   readonly members: readonly (Member & {
     readonly matchIndex: number;

@@ -61,6 +61,10 @@ export class ConcordNode implements NodeApi {
       machineVersion: machine.version,
       databaseBytes: stats.bytes,
       databaseBytesInUse: stats.liveBytes,
+      keys: stats.keys,
+      leases: stats.leases,
+      idempotencyKeys: stats.records,
+      idempotencyBytes: stats.recordBytes,
       alarms: machine.alarms,
       members: machine.members().map((row) => {
         const peer = peers.get(row.id);
@@ -317,6 +321,10 @@ const WAITING = {
   machineVersion: Machine.versionMax,
   databaseBytes: 0,
   databaseBytesInUse: 0,
+  keys: 0,
+  leases: 0,
+  idempotencyKeys: 0,
+  idempotencyBytes: 0,
   alarms: [],
   members: [],
 } as const;

@@ -91,6 +91,10 @@ export class LocalNode implements NodeApi {
       machineVersion: this.machine.version,
       databaseBytes: stats.bytes,
       databaseBytesInUse: stats.liveBytes,
+      keys: stats.keys,
+      leases: stats.leases,
+      idempotencyKeys: stats.records,
+      idempotencyBytes: stats.recordBytes,
       alarms: this.machine.alarms,
       members: this.machine
         .members()
