@@ -5,7 +5,8 @@ import { invariant } from "./assert.ts";
  * long. Digests are cryptographic, so their bytes are the hash. What a position's digest is, the caller knows.
  */
 export class DigestIndex {
-  readonly #parts: Part[] = Array.from({ length: PARTS }, () => ({ slots: new Uint32Array(SLOTS_MIN), used: 0 }));
+  /** Made when they are needed. */
+  readonly #parts: (Part | undefined)[] = new Array<undefined>(PARTS).fill(undefined);
   readonly #store: DigestStore;
 
   constructor(store: DigestStore) {
@@ -54,7 +55,8 @@ export class DigestIndex {
   }
 
   #partOf(digest: Uint8Array): Part {
-    return this.#parts[digest[4] as number] as Part;
+    const number = (digest[4] as number) | (((digest[5] as number) & 15) << 8);
+    return (this.#parts[number] ??= { slots: new Uint32Array(SLOTS_MIN), used: 0 });
   }
 
   #grow(part: Part): void {
@@ -77,11 +79,12 @@ interface Part {
   used: number;
 }
 
-const PARTS = 256;
-const SLOTS_MIN = 16;
+/** Of 100 million records each has 24 000: growing one takes no longer than a slice of other work. */
+const PARTS = 4096;
+const SLOTS_MIN = 8;
 const POSITIONS_MAX = 0xffff_ffff;
 
-/** Four bytes of a digest that stands at `at`; the fifth chooses the part. */
+/** Four bytes of a digest that stands at `at`; the two behind them choose the part. */
 export function hashOf(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at] as number) |
