@@ -9,6 +9,7 @@ import { type TlsSource } from "../security/tls.ts";
 import { Services } from "../service/services.ts";
 import { ETCD_API_VERSION } from "./etcd/definition.ts";
 import { EtcdDoor } from "./etcd/door.ts";
+import { Gateway } from "./gateway/gateway.ts";
 import { HttpDoor } from "./http/door.ts";
 import { Port } from "./port.ts";
 
@@ -80,6 +81,7 @@ export class Doors {
       etcdVersion: ETCD_API_VERSION,
       certificateNotAfter: () => tls?.notAfter.toISOString() ?? "",
       metrics: () => this.#metrics.text(),
+      gateway: new Gateway(this.#etcd.methods, { messageBytesMax: this.#etcd.messageBytesMax, logger }),
       valueBytesMax: configuration.maxRequestBytes,
       progressIntervalMs: configuration.watchProgressNotifyIntervalMs,
       logger,

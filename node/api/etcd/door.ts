@@ -42,6 +42,10 @@ const LEADERLESS_LOOKS = 3;
  * that its clients work unchanged.
  */
 export class EtcdDoor {
+  /** Every method by its path, for whoever else serves them. Their streams end with this door. */
+  readonly methods: ReadonlyMap<string, Method>;
+  /** Largest message of a client, bytes. */
+  readonly messageBytesMax: number;
   readonly #server: GrpcServer;
   readonly #calls: EtcdCalls;
   readonly #watches = new Set<WatchStream>();
@@ -52,6 +56,7 @@ export class EtcdDoor {
 
   constructor(services: Services, options: EtcdDoorOptions) {
     const messageBytes = options.maxRequestBytes + MESSAGE_OVERHEAD_BYTES;
+    this.messageBytesMax = messageBytes;
     // As much again as one election, so that a write outlives the change of a leader.
     this.#calls = new EtcdCalls(services, { timeoutMs: REQUEST_TIMEOUT_MS + 2 * options.electionTimeoutMs });
     const { progressIntervalMs } = options;
@@ -68,7 +73,8 @@ export class EtcdDoor {
       Cluster: clusterMethods(this.#calls),
       Maintenance: maintenanceMethods(this.#calls, options),
     };
-    this.#server = new GrpcServer(methodTable(unary, streams), {
+    this.methods = methodTable(unary, streams);
+    this.#server = new GrpcServer(this.methods, {
       messageBytesMax: messageBytes,
       statusOf: grpcStatus,
       observe: options.observe ?? (() => undefined),

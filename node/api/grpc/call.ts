@@ -17,7 +17,7 @@ import {
   type StreamMethod,
   type UnaryMethod,
 } from "./method.ts";
-import { STATUS, type GrpcStatus } from "./status.ts";
+import { DEADLINE_EXCEEDED, STATUS, type GrpcStatus } from "./status.ts";
 
 export interface CallOptions {
   /** Largest message of a client, bytes. */
@@ -38,9 +38,8 @@ export interface IncomingCall {
 }
 
 /** Longer delays fire at once. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
+export const TIMER_MS_MAX = 2 ** 31 - 1;
 const OK: GrpcStatus = { code: STATUS.ok, details: "" };
-const DEADLINE_EXCEEDED: GrpcStatus = { code: STATUS.deadlineExceeded, details: "Deadline exceeded" };
 
 /** Answers a call that nothing was read of, in one frame of headers. */
 export function refuse(stream: ServerHttp2Stream, status: GrpcStatus): void {

@@ -16,6 +16,9 @@ export interface GrpcStatus {
   readonly details: string;
 }
 
+/** Of a call whose client set a time limit that is over. */
+export const DEADLINE_EXCEEDED: GrpcStatus = { code: STATUS.deadlineExceeded, details: "Deadline exceeded" };
+
 /** A client that gets more headers than it allows drops the whole answer. */
 const DETAILS_CHARACTERS_MAX = 2048;
 const PLAIN = /^[\x20-\x24\x26-\x7e]*$/;

@@ -4,6 +4,8 @@ import { type Socket } from "node:net";
 import { ConcordError } from "../../client/errors.ts";
 import { type Logger } from "../../observability/log.ts";
 import { type Services } from "../../service/services.ts";
+import { type Gateway } from "../gateway/gateway.ts";
+import { isGatewayPath } from "../gateway/routes.ts";
 import { handleBulk, isBulkPath } from "./bulk.ts";
 import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
 import { type EventStream } from "./event-stream.ts";
@@ -23,14 +25,17 @@ export interface HttpDoorOptions extends AdminOptions, HealthOptions {
   readonly progressIntervalMs: number;
   /** Only probes and metrics: for addresses that need no certificate. */
   readonly healthOnly: boolean;
+  readonly gateway: Gateway;
+  /** For the body of a request to arrive. @default 60 s */
+  readonly bodyTimeoutMs?: number;
   readonly logger: Logger;
   /** Told of every finished request: route, status, milliseconds. */
   readonly observe?: (route: string, status: number, durationMs: number) => void;
 }
 
 const HEADERS_TIMEOUT_MS = 10_000;
-/** For a whole request, body included. */
-const REQUEST_TIMEOUT_MS = 60_000;
+/** Behind the headers. */
+const BODY_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 75_000;
 const CHECK_INTERVAL_MS = 1000;
 /** The parser's own limit is wide, so that Exchange can tell a long address (414) from large headers (431). */
@@ -53,9 +58,10 @@ const ROUTES: readonly Route[] = [
   { name: "lock", has: isLockPath, handle: handleLock },
   { name: "watch", has: isWatchPath, handle: handleWatch },
   { name: "admin", has: isAdminPath, handle: handleAdmin },
+  { name: "gateway", has: isGatewayPath, handle: (exchange, { gateway }) => gateway.handle(exchange) },
 ];
 
-/** REST, admin and probes over HTTP/1.1, on connections that somebody else accepted. */
+/** REST, etcd's JSON gateway, admin and probes over HTTP/1.1, on connections that somebody else accepted. */
 export class HttpDoor {
   readonly #server: Server;
   readonly #services: Services;
@@ -68,7 +74,8 @@ export class HttpDoor {
     this.#server = createServer({
       maxHeaderSize: PARSER_HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      // This one knows no exception, and the body of a stream of requests stays open: see #limitBody.
+      requestTimeout: 0,
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
       requireHostHeader: true,
@@ -104,12 +111,25 @@ export class HttpDoor {
     let route = "other";
     try {
       exchange.checkLimits();
+      this.#limitBody(exchange);
       route = routeOf(exchange.path);
       await this.#dispatch(exchange);
     } catch (error) {
       this.#fail(exchange, error);
     }
     this.#options.observe?.(route, response.statusCode, performance.now() - startedAt);
+  }
+
+  #limitBody(exchange: Exchange): void {
+    const { request } = exchange;
+    const { headers } = request;
+    if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
+    const timer = setTimeout(() => {
+      if (request.complete || exchange.bodyStaysOpen) return;
+      answerBroken(Object.assign(new Error(), { code: "ERR_HTTP_REQUEST_TIMEOUT" }), request.socket);
+    }, this.#options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
+    timer.unref();
+    request.once("close", () => clearTimeout(timer));
   }
 
   async #dispatch(exchange: Exchange): Promise<void> {

@@ -24,6 +24,7 @@ export class Exchange {
   /** Still percent-encoded. */
   readonly path: string;
   readonly #query: string;
+  #bodyStaysOpen = false;
 
   /** @throws ConcordError when the target or the headers are beyond a limit. */
   constructor(request: IncomingMessage, response: ServerResponse, services: Services) {
@@ -108,12 +109,30 @@ export class Exchange {
     return Object.fromEntries(found) as Partial<Record<Name, Buffer>>;
   }
 
+  /** Whether the client may take as long as it likes to send the body. */
+  get bodyStaysOpen(): boolean {
+    return this.#bodyStaysOpen;
+  }
+
+  /** For a body that is a stream of requests, and lasts as long as these are wanted. */
+  keepBodyOpen(): void {
+    this.#bodyStaysOpen = true;
+  }
+
+  /**
+   * Values are stored as they come. Nothing is ever inflated, so nothing can blow up.
+   *
+   * @throws ConcordError `CONCORD_UNSUPPORTED_MEDIA_TYPE`
+   */
+  refuseEncoding(): void {
+    const encoding = this.request.headers["content-encoding"] ?? "identity";
+    if (encoding !== "identity") throw unsupported(`The content encoding "${printable(encoding)}" is not supported`);
+  }
+
   /** The body, refused before it is read when its length says it is too large. */
   async body(bytesMax: number): Promise<Buffer> {
     const { headers } = this.request;
-    const encoding = headers["content-encoding"] ?? "identity";
-    // Values are stored as they come. Nothing is ever inflated, so nothing can blow up.
-    if (encoding !== "identity") throw unsupported(`The content encoding "${printable(encoding)}" is not supported`);
+    this.refuseEncoding();
     const tooLarge = (): ConcordError =>
       new ConcordError("CONCORD_REQUEST_TOO_LARGE", `The body is larger than ${bytesMax} bytes`);
     if (Number(headers["content-length"] ?? 0) > bytesMax) throw tooLarge();
