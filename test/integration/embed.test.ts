@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { Concord, type OpenOptions, op, when } from "../../node/index.ts";
+import { freePort } from "../support/free-port.ts";
 
 const open: Concord[] = [];
 const directories: string[] = [];
@@ -23,14 +23,6 @@ function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "concord-embed-"));
   directories.push(directory);
   return directory;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 describe("a store in memory", () => {

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { localMembers, type LocalMember, memberArguments } from "../../node/cli/local-cluster.ts";
 import { ProcessCluster } from "../chaos/cluster.ts";
+import { freePort } from "../support/free-port.ts";
 
 // What a member does in the bad moments of its life, as a process: what it says, and with which status it ends.
 
@@ -235,15 +236,6 @@ function alone(directory: string): LocalMember {
   if (member === undefined) throw new Error("No member");
   mkdirSync(member.dataDir, { mode: 0o700 });
   return member;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("No port");
-  return address.port;
 }
 
 /** Turns bytes around in the middle of what is written in the log. */

@@ -1,8 +1,8 @@
-import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Operator, type OperatorOptions } from "../../../operator/operator.ts";
 import { Connection } from "../../../operator/runtime/connection.ts";
 import { type Logger, silentLogger } from "../../../operator/runtime/logger.ts";
+import { freePort } from "../free-port.ts";
 import { type JsonObject, type StoredObject } from "./json.ts";
 import { FakeKubelet } from "./kubelet.ts";
 import { FakeMembers } from "./members.ts";
@@ -123,12 +123,4 @@ export class FakeCluster {
     await this.members.close();
     await this.server.close();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
