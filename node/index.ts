@@ -17,6 +17,7 @@ export {
   type Bytes,
   type Change,
   type ListOptions,
+  type PutOptions,
   type RequestOptions,
   type Selection,
   type Transaction,

@@ -34,6 +34,7 @@ export const ERROR_TABLE = {
   CONCORD_LEASE_NOT_FOUND: failed("requested lease not found", 404, 5),
   CONCORD_LEASE_EXISTS: failed("lease already exists", 409, 9),
   CONCORD_LEASE_TTL_TOO_LARGE: failed("too large lease TTL", 400, 11),
+  CONCORD_TTL_TOO_LARGE: failed("the time to live is too large", 400, 3),
   CONCORD_IDEMPOTENCY_CONFLICT: failed("another request had the same idempotency key", 409, 9),
   CONCORD_IDEMPOTENCY_FULL: failed("no room for another idempotency key", 507, 8, true),
   CONCORD_TOO_MANY_LEASES: failed("too many leases", 429, 8),

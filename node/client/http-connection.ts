@@ -26,7 +26,7 @@ export interface CallOptions {
 }
 
 export interface Call {
-  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   /** Percent-encoded path and query, from the slash on. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;

@@ -14,6 +14,7 @@ import { Type, type Static, type TProperties } from "typebox";
  *     POST   /api/v1/bulk/put               BulkPut       -> Written         one txn at one revision each
  *     POST   /api/v1/bulk/get               BulkGet       -> BulkRows
  *     POST   /api/v1/bulk/delete            BulkDelete    -> Deleted
+ *     POST   /api/v1/bulk/touch             BulkTouch     -> Touched         no revision, no event
  *     POST   /api/v1/locks/{name}           AcquireLock   -> AcquiredLock    409 when held for longer than waitMs
  *     DELETE /api/v1/locks/{name}/{lease id}              -> Deleted         the lock, not its lease
  *     GET    /api/v1/watch?prefix=|key=&revision=&previous=&filter=   -> Server-Sent Events
@@ -28,6 +29,8 @@ export const BULK_ITEMS_MAX = 500;
 export const TXN_OPERATIONS_MAX = 128;
 export const LIST_LIMIT_MAX = 1000;
 export const LIST_LIMIT_DEFAULT = 100;
+/** Longest time to live of a row: about 285 years, as that of a lease. */
+export const ROW_TTL_SECONDS_MAX = 9_000_000_000;
 export const LOCK_WAIT_MAX_MS = 60_000;
 
 /** A request: what it does not name is refused, so that a misspelt field is not taken for one left out. */
@@ -60,6 +63,9 @@ export const Row = Type.Object({
   modRevision: Revision,
   version: Type.Integer({ minimum: 0 }),
   lease: Type.Optional(LeaseId),
+  ttlSeconds: Type.Optional(
+    Type.Integer({ minimum: 0, description: "What is left of its time, rounded up; absent from a row without an end" }),
+  ),
 });
 export type Row = Static<typeof Row>;
 
@@ -67,6 +73,18 @@ export const Written = Type.Object({ revision: Revision });
 export type Written = Static<typeof Written>;
 export const Deleted = Type.Object({ revision: Revision, deleted: Type.Integer({ minimum: 0 }) });
 export type Deleted = Static<typeof Deleted>;
+
+export const Touched = Type.Object({
+  revision: Revision,
+  touched: Type.Integer({ minimum: 0, description: "Rows that were there" }),
+});
+export type Touched = Static<typeof Touched>;
+
+const RowTtl = Type.Integer({
+  minimum: 1,
+  maximum: ROW_TTL_SECONDS_MAX,
+  description: "The row is deleted this long after the write",
+});
 
 export const GrantLease = request({
   ttlSeconds: Type.Integer({ minimum: 1, description: "Raised to 2" }),
@@ -104,7 +122,12 @@ export const TxnCompare = request({
 });
 export type TxnCompare = Static<typeof TxnCompare>;
 
-export const PutItem = request({ ...KeyFields, ...ValueFields, lease: Type.Optional(LeaseId) });
+export const PutItem = request({
+  ...KeyFields,
+  ...ValueFields,
+  lease: Type.Optional(LeaseId),
+  ttlSeconds: Type.Optional(RowTtl),
+});
 export type PutItem = Static<typeof PutItem>;
 export const TxnPut = request({ ...PutItem.properties, previous: Type.Optional(Type.Boolean()) });
 export const TxnGet = request({
@@ -114,6 +137,12 @@ export const TxnGet = request({
   keysOnly: Type.Optional(Type.Boolean()),
 });
 export const TxnDelete = request({ ...RangeFields, previous: Type.Optional(Type.Boolean()) });
+/** Sets how long a row lives from now on, and nothing else; 0: without end. */
+export const TouchItem = request({
+  ...KeyFields,
+  ttlSeconds: Type.Integer({ minimum: 0, maximum: ROW_TTL_SECONDS_MAX }),
+});
+export type TouchItem = Static<typeof TouchItem>;
 const oneProperty = { minProperties: 1, maxProperties: 1, additionalProperties: false };
 const Operations = Type.Optional(Type.Array(Type.Ref("Operation"), { maxItems: TXN_OPERATIONS_MAX }));
 
@@ -125,6 +154,7 @@ export const TxnRequest = Type.Cyclic(
         put: Type.Optional(TxnPut),
         get: Type.Optional(TxnGet),
         delete: Type.Optional(TxnDelete),
+        touch: Type.Optional(TouchItem),
         txn: Type.Optional(Type.Ref("Txn")),
       },
       oneProperty,
@@ -137,11 +167,12 @@ export const TxnRequest = Type.Cyclic(
   },
   "Txn",
 );
-/** Exactly one of the four. */
+/** Exactly one of them. */
 export interface TxnOperation {
   readonly put?: Static<typeof TxnPut>;
   readonly get?: Static<typeof TxnGet>;
   readonly delete?: Static<typeof TxnDelete>;
+  readonly touch?: TouchItem;
   readonly txn?: TxnRequest;
 }
 export interface TxnRequest {
@@ -159,6 +190,7 @@ export const TxnAnswer = Type.Cyclic(
         put: Type.Optional(Type.Object({ previous: Type.Optional(Row) })),
         get: Type.Optional(Type.Object({ items: Type.Array(Row), count: Type.Integer(), more: Type.Boolean() })),
         delete: Type.Optional(Type.Object({ deleted: Type.Integer(), previous: Type.Array(Row) })),
+        touch: Type.Optional(Type.Object({ touched: Type.Boolean() })),
         txn: Type.Optional(Type.Object({ succeeded: Type.Boolean(), results: Results })),
       },
       oneProperty,
@@ -171,6 +203,7 @@ export interface TxnResult {
   readonly put?: { readonly previous?: Row };
   readonly get?: { readonly items: readonly Row[]; readonly count: number; readonly more: boolean };
   readonly delete?: { readonly deleted: number; readonly previous: readonly Row[] };
+  readonly touch?: { readonly touched: boolean };
   readonly txn?: { readonly succeeded: boolean; readonly results: readonly TxnResult[] };
 }
 export interface TxnAnswer {
@@ -188,6 +221,8 @@ export const BulkGet = request({
   consistency: Type.Optional(Type.Enum(["strong", "eventual"], { default: "strong" })),
 });
 export type BulkGet = Static<typeof BulkGet>;
+export const BulkTouch = request({ items: Type.Array(TouchItem, bulk) });
+export type BulkTouch = Static<typeof BulkTouch>;
 export const BulkDelete = request({ keys: Keys });
 export type BulkDelete = Static<typeof BulkDelete>;
 /** In the order of the keys; null for one that is not there. */

@@ -12,15 +12,20 @@ const int64 = fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n);
 const id = fc.bigInt(1n, 2n ** 64n - 1n).map((value) => value.toString(16).padStart(16, "0"));
 const strings = fc.array(fc.string(), { maxLength: 4 });
 
-const put = fc.record({
-  type: fc.constant("put" as const),
-  key: bytes,
-  value: bytes,
-  lease: int64,
-  previous: fc.boolean(),
-  ignoreValue: fc.boolean(),
-  ignoreLease: fc.boolean(),
-});
+const put = fc.record(
+  {
+    type: fc.constant("put" as const),
+    key: bytes,
+    value: bytes,
+    lease: int64,
+    previous: fc.boolean(),
+    ignoreValue: fc.boolean(),
+    ignoreLease: fc.boolean(),
+    ttlMs: natural,
+  },
+  { requiredKeys: ["type", "key", "value", "lease", "previous", "ignoreValue", "ignoreLease"] },
+);
+const touch = fc.record({ type: fc.constant("touch" as const), key: bytes, ttlMs: natural });
 const range = fc.record({
   type: fc.constant("range" as const),
   key: bytes,
@@ -55,6 +60,7 @@ const { operation } = fc.letrec<{ operation: Operation }>((tie) => ({
     put,
     range,
     remove,
+    touch,
     fc.record({
       type: fc.constant("txn" as const),
       compares: fc.array(compare, { maxLength: 3 }),
@@ -102,16 +108,24 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ type: fc.constant("leaseExpire" as const), id: int64, deadlineMs: natural }),
   fc.record({ type: fc.constant("leaseTimeToLive" as const), id: int64, keys: fc.boolean() }),
   fc.record({ type: fc.constant("advanceTime" as const) }),
+  fc.record({
+    type: fc.constant("expireRows" as const),
+    rows: fc.array(fc.record({ key: bytes, endMs: natural }), { maxLength: 3 }),
+  }),
 );
 
-const row = fc.record({
-  key: bytes,
-  value: bytes,
-  createRevision: natural,
-  modRevision: natural,
-  version: natural,
-  lease: int64,
-});
+const row = fc.record(
+  {
+    key: bytes,
+    value: bytes,
+    createRevision: natural,
+    modRevision: natural,
+    version: natural,
+    lease: int64,
+    ttlMs: fc.nat(),
+  },
+  { requiredKeys: ["key", "value", "createRevision", "modRevision", "version", "lease"] },
+);
 const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
   reply: fc.oneof(
     { maxDepth: 3 },
@@ -124,6 +138,7 @@ const { reply } = fc.letrec<{ reply: Reply }>((tie) => ({
     }),
     fc.record({ type: fc.constant("delete" as const), deleted: natural, previous: fc.array(row, { maxLength: 3 }) }),
     fc.record({ type: fc.constantFrom("compact" as const, "ok" as const) }),
+    fc.record({ type: fc.constant("touch" as const), touched: fc.boolean() }),
     fc.record({ type: fc.constant("leaseGrant" as const), id: int64, ttlSeconds: natural }),
     fc.record({ type: fc.constant("leaseRevoke" as const), deleted: natural }),
     fc.record({ type: fc.constant("leaseKeepAlive" as const), ttls: fc.array(natural, { maxLength: 4 }) }),
@@ -221,8 +236,8 @@ describe("command codec", () => {
   });
 
   it.each([
-    ["an unknown command", [77], "Command has type 77, this member knows 1 to 15"],
-    ["an unknown flag", [1, 8], "Flags 8 at byte 1, known are 7"],
+    ["an unknown command", [77], "Command has type 77, this member knows 1 to 17"],
+    ["an unknown flag", [1, 16], "Flags 16 at byte 1, known are 15"],
     ["an unknown code", [2, 0, 9], "Code 9 at byte 2, known are 0 to 4"],
     ["a list longer than its bytes", [4, 255, 255, 255, 255], "List of 4294967295 elements, 0 bytes are left"],
   ])("refuses %s", (_name, content, message) => {

@@ -37,6 +37,8 @@ const LEASE_KEEP_ALIVE = 12;
 const LEASE_EXPIRE = 13;
 const LEASE_TIME_TO_LIVE = 14;
 const ADVANCE_TIME = 15;
+const TOUCH = 16;
+const EXPIRE_ROWS = 17;
 
 const SORT_TARGETS: readonly SortTarget[] = ["key", "version", "create", "mod", "value"];
 const SORT_ORDERS: readonly SortOrder[] = ["none", "ascend", "descend"];
@@ -67,6 +69,7 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
     case "put":
     case "range":
     case "delete":
+    case "touch":
     case "txn": {
       writeOperation(writer, command, 0);
       return;
@@ -113,6 +116,10 @@ export function writeCommand(writer: ByteWriter, command: Command): void {
     case "leaseTimeToLive":
       writer.u8(LEASE_TIME_TO_LIVE).i64(command.id).u8(Number(command.keys));
       return;
+    case "expireRows":
+      writer.u8(EXPIRE_ROWS).u32(command.rows.length);
+      for (const { key, endMs } of command.rows) writer.bytes(key).u53(endMs);
+      return;
     case "advanceTime":
       writer.u8(ADVANCE_TIME);
       return;
@@ -128,6 +135,7 @@ export function readCommand(reader: ByteReader): Command {
     case RANGE:
     case DELETE:
     case TXN:
+    case TOUCH:
       return readOperationOf(reader, type, 0);
     case COMPACT:
       return { type: "compact", revision: readInteger(reader) };
@@ -162,8 +170,10 @@ export function readCommand(reader: ByteReader): Command {
       return { type: "leaseTimeToLive", id: reader.i64(), keys: readFlags(reader, 1) !== 0 };
     case ADVANCE_TIME:
       return { type: "advanceTime" };
+    case EXPIRE_ROWS:
+      return { type: "expireRows", rows: readList(reader, (from) => ({ key: from.bytes(), endMs: from.u53() })) };
     default:
-      throw new CodecError(`Command has type ${type}, this member knows 1 to ${ADVANCE_TIME}`);
+      throw new CodecError(`Command has type ${type}, this member knows 1 to ${EXPIRE_ROWS}`);
   }
 }
 
@@ -195,6 +205,9 @@ function writeOperation(writer: ByteWriter, operation: Operation, depth: number)
     case "delete":
       writer.u8(DELETE).bytes(operation.key).bytes(operation.rangeEnd).u8(Number(operation.previous));
       return;
+    case "touch":
+      writer.u8(TOUCH).bytes(operation.key).u53(operation.ttlMs);
+      return;
     case "txn": {
       writeTxn(writer, operation, depth);
       return;
@@ -214,6 +227,8 @@ function readOperationOf(reader: ByteReader, type: number, depth: number): Opera
       return readDelete(reader);
     case TXN:
       return readTxn(reader, depth);
+    case TOUCH:
+      return { type: "touch", key: reader.bytes(), ttlMs: reader.u53() };
     default:
       throw new CodecError(`Operation has type ${type}, this member knows 1 to ${TXN}`);
   }
@@ -222,14 +237,17 @@ function readOperationOf(reader: ByteReader, type: number, depth: number): Opera
 const PUT_PREVIOUS = 1;
 const PUT_IGNORE_VALUE = 2;
 const PUT_IGNORE_LEASE = 4;
-const PUT_FLAGS = PUT_PREVIOUS | PUT_IGNORE_VALUE | PUT_IGNORE_LEASE;
+const PUT_TTL = 8;
+const PUT_FLAGS = PUT_PREVIOUS | PUT_IGNORE_VALUE | PUT_IGNORE_LEASE | PUT_TTL;
 
 function writePut(writer: ByteWriter, put: PutOperation): void {
   const flags =
     (put.previous ? PUT_PREVIOUS : 0) |
     (put.ignoreValue ? PUT_IGNORE_VALUE : 0) |
-    (put.ignoreLease ? PUT_IGNORE_LEASE : 0);
+    (put.ignoreLease ? PUT_IGNORE_LEASE : 0) |
+    (put.ttlMs === undefined ? 0 : PUT_TTL);
   writer.u8(PUT).u8(flags).i64(put.lease).bytes(put.key).bytes(put.value);
+  if (put.ttlMs !== undefined) writer.u53(put.ttlMs);
 }
 
 function readPut(reader: ByteReader): PutOperation {
@@ -243,6 +261,7 @@ function readPut(reader: ByteReader): PutOperation {
     previous: (flags & PUT_PREVIOUS) !== 0,
     ignoreValue: (flags & PUT_IGNORE_VALUE) !== 0,
     ignoreLease: (flags & PUT_IGNORE_LEASE) !== 0,
+    ...(flags & PUT_TTL ? { ttlMs: reader.u53() } : {}),
   };
 }
 

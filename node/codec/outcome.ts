@@ -20,6 +20,7 @@ const REPLIES = [
   "leaseRevoke",
   "leaseKeepAlive",
   "leaseTimeToLive",
+  "touch",
 ] as const;
 
 /** The place in this list is the number on the wire: append only. */
@@ -47,6 +48,7 @@ const REASONS: readonly RefusedReason[] = [
   "tooManyLeases",
   "idempotencyConflict",
   "tooManyRecords",
+  "ttlTooLarge",
 ];
 
 export function encodeOutcome(outcome: Outcome): Uint8Array {
@@ -112,6 +114,9 @@ function writeReply(writer: ByteWriter, reply: Reply, depth: number): void {
       writer.u8(Number(reply.succeeded)).u32(reply.replies.length);
       for (const inner of reply.replies) writeReply(writer, inner, depth + 1);
       return;
+    case "touch":
+      writer.u8(Number(reply.touched));
+      return;
     case "leaseGrant":
       writer.i64(reply.id).u53(reply.ttlSeconds);
       return;
@@ -154,6 +159,8 @@ function readReply(reader: ByteReader, depth: number): Reply {
         succeeded: readFlags(reader, 1) !== 0,
         replies: readList(reader, (from) => readReply(from, depth + 1)),
       };
+    case "touch":
+      return { type, touched: readFlags(reader, 1) !== 0 };
     case "leaseGrant":
       return { type, id: reader.i64(), ttlSeconds: reader.u53() };
     case "leaseRevoke":
@@ -182,10 +189,12 @@ function writeRows(writer: ByteWriter, rows: readonly KeyValue[]): void {
 
 function writeRow(writer: ByteWriter, row: KeyValue): void {
   writer.u53(row.createRevision).u53(row.modRevision).u53(row.version).i64(row.lease).bytes(row.key).bytes(row.value);
+  // One more than it is, as 0 stands for none.
+  writer.u53(row.ttlMs === undefined ? 0 : row.ttlMs + 1);
 }
 
 function readRow(reader: ByteReader): KeyValue {
-  return {
+  const row = {
     createRevision: reader.u53(),
     modRevision: reader.u53(),
     version: reader.u53(),
@@ -193,4 +202,6 @@ function readRow(reader: ByteReader): KeyValue {
     key: reader.bytes(),
     value: reader.bytes(),
   };
+  const ttl = reader.u53();
+  return ttl === 0 ? row : { ...row, ttlMs: ttl - 1 };
 }

@@ -17,6 +17,7 @@ export function isClientWrite(command: Command): boolean {
   switch (command.type) {
     case "put":
     case "delete":
+    case "touch":
     case "compact":
     case "leaseGrant":
     case "leaseRevoke":
@@ -30,7 +31,7 @@ export function isClientWrite(command: Command): boolean {
 }
 
 function isWrite(operation: Operation): boolean {
-  return operation.type === "put" || operation.type === "delete";
+  return operation.type === "put" || operation.type === "delete" || operation.type === "touch";
 }
 
 function isPut(operation: Operation): boolean {

@@ -20,6 +20,15 @@ export interface PutOperation extends KeyOnly {
   readonly previous: boolean;
   readonly ignoreValue: boolean;
   readonly ignoreLease: boolean;
+  /** How long the row lives, ms of the cluster's time; left out, it has no end. */
+  readonly ttlMs?: number;
+}
+
+/** Sets how long a row lives from now on, and changes nothing else: no revision, no event. */
+export interface TouchOperation extends KeyOnly {
+  readonly type: "touch";
+  /** 0 = without end. */
+  readonly ttlMs: number;
 }
 
 interface KeyOnly {
@@ -58,7 +67,7 @@ export interface TxnOperation {
   readonly failure: readonly Operation[];
 }
 
-export type Operation = PutOperation | RangeOperation | DeleteOperation | TxnOperation;
+export type Operation = PutOperation | RangeOperation | DeleteOperation | TouchOperation | TxnOperation;
 
 export type CompareResult = "equal" | "greater" | "less" | "notEqual";
 
@@ -118,6 +127,8 @@ export type Command =
   | { readonly type: "leaseKeepAlive"; readonly ids: readonly bigint[] }
   /** The leader saw that the lease has ended. Does nothing when it was renewed in between (D9). */
   | { readonly type: "leaseExpire"; readonly id: bigint; readonly deadlineMs: number }
+  /** The leader saw that rows have ended, in the order of their keys. Those whose end has moved stay (D9). */
+  | { readonly type: "expireRows"; readonly rows: readonly { readonly key: Bytes; readonly endMs: number }[] }
   /** A read; in the log, because only an entry knows the cluster's time. */
   | { readonly type: "leaseTimeToLive"; readonly id: bigint; readonly keys: boolean }
   /** Nothing but its stamps: cluster time goes on although nobody writes. */
@@ -133,12 +144,16 @@ export interface KeyValue {
   readonly modRevision: number;
   readonly version: number;
   readonly lease: bigint;
+  /** What was left of its time when it was read, ms; absent from a row without an end, and from one that is history. */
+  readonly ttlMs?: number;
 }
 
 export type Reply =
   | { readonly type: "put"; readonly previous: KeyValue | undefined }
   | { readonly type: "range"; readonly rows: readonly KeyValue[]; readonly count: number; readonly more: boolean }
   | { readonly type: "delete"; readonly deleted: number; readonly previous: readonly KeyValue[] }
+  /** False: there is no such row. */
+  | { readonly type: "touch"; readonly touched: boolean }
   | { readonly type: "txn"; readonly succeeded: boolean; readonly replies: readonly Reply[] }
   | { readonly type: "compact" }
   | { readonly type: "leaseGrant"; readonly id: bigint; readonly ttlSeconds: number }
@@ -178,6 +193,7 @@ export type RefusedReason =
   | "leaseExists"
   | "leaseTtlTooLarge"
   | "tooManyLeases"
+  | "ttlTooLarge"
   /** Another request had the same idempotency key. */
   | "idempotencyConflict"
   /** No room for another idempotency key. */

@@ -6,6 +6,7 @@ import { type Meta, encodeMeta } from "./meta.ts";
 import { PageWriter } from "./page-bytes.ts";
 import { encodePage } from "./pages.ts";
 import { type Pin } from "./pins.ts";
+import { type FrozenEnds } from "./row-ends.ts";
 import { type Store } from "./store.ts";
 import { LeafCursor } from "./tree-node.ts";
 import { RecordPages, recordPage } from "./write-record-pages.ts";
@@ -37,6 +38,7 @@ export class FrozenStore implements FrozenState {
   /** Leaves stamped in this epoch or before are left out. */
   readonly #cleanEpoch: number;
   readonly #writer = new PageWriter();
+  readonly #ends: FrozenEnds;
   readonly #leases: LeasePages;
   readonly #records: RecordPages;
   #closed = false;
@@ -51,6 +53,7 @@ export class FrozenStore implements FrozenState {
     this.#cleanEpoch = clean.tree;
     this.#cursor = new LeafCursor(store.committed.root, store.keys);
     this.#pin = store.pinHistory();
+    this.#ends = store.ends.freeze();
     const leases: FrozenLeases = store.leases.freeze();
     this.#leases = new LeasePages(leases, clean.leases, this.#writer);
     const records = store.records.freeze();
@@ -75,7 +78,7 @@ export class FrozenStore implements FrozenState {
     let taken = 0;
     for (let { leaf } = this.#cursor; leaf !== undefined && taken < bytes; leaf = this.#cursor.leaf) {
       if (leaf.stamp > this.#cleanEpoch) {
-        const page = encodePage(this.#store, leaf, this.#bounds, this.#writer);
+        const page = encodePage(this.#store, leaf, { ...this.#bounds, ends: this.#ends }, this.#writer);
         pages.push({ number: leaf.page, bytes: page });
         taken += page.length;
       }

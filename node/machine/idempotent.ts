@@ -13,6 +13,7 @@ export function isKeyed(command: Command): command is KeyedCommand {
   switch (command.type) {
     case "put":
     case "delete":
+    case "touch":
     case "compact":
     case "leaseGrant":
     case "leaseRevoke":

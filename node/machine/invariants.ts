@@ -34,6 +34,17 @@ export function checkStore(store: Store): void {
   invariant(store.liveBytes === liveBytes, "Live bytes are miscounted");
   checkChanges(store);
   checkLeases(store, leaves);
+  checkEnds(store, leaves);
+}
+
+function checkEnds(store: Store, leaves: readonly Leaf[]): void {
+  const slots = leaves.flatMap(({ keys }) => keys).filter((slot) => store.ends.get(slot) !== 0);
+  invariant(slots.length === store.ends.count, "Rows with an end are miscounted");
+  invariant(
+    slots.every((slot) => store.isLive(slot)),
+    "A row that is not there has an end",
+  );
+  invariant(!store.ends.isStaging, "An end was set and not committed");
 }
 
 function checkLeases({ keys, versions, leases }: Store, leaves: readonly Leaf[]): void {

@@ -2,7 +2,7 @@ import { type Budget, type Sliced } from "./budget.ts";
 import { type Command, type RefusedReason, type Reply } from "./commands.ts";
 import { type Lease, LEASE_TTL_MIN_SECONDS, LEASES_MAX } from "./leases.ts";
 import { sortSlots } from "./slot-sort.ts";
-import { type Store } from "./store.ts";
+import { STAMP_GRAIN_MS, type Store } from "./store.ts";
 
 export type LeaseCommand = Extract<
   Command,
@@ -46,9 +46,6 @@ export function* applyLease(store: Store, command: LeaseCommand, nowMs: number, 
       return yield* timeToLive(store, command, nowMs, budget);
   }
 }
-
-/** A stamp is the time rounded down: its holder may have been told up to a whole millisecond later. */
-const STAMP_GRAIN_MS = 1;
 
 function lasting(id: bigint, ttlSeconds: number, nowMs: number): Lease {
   return { id, ttlSeconds, deadlineMs: nowMs + STAMP_GRAIN_MS + 1000 * ttlSeconds };

@@ -143,7 +143,7 @@ describe("deadline queue", () => {
         fc.nat(100),
         fc.integer({ min: 1, max: 30 }),
         (moves, now, count) => {
-          const queue = new DeadlineQueue();
+          const queue = new DeadlineQueue<bigint>();
           const ends = new Map<bigint, number>();
           for (const { id, atMs, gone } of moves) {
             const before = ends.get(BigInt(id));

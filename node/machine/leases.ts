@@ -53,7 +53,7 @@ export class Leases {
   }));
   /** Slots of the live keys of a lease, the writer's included. A lease without keys has no entry. */
   readonly #keys = new Map<bigint, Set<number>>();
-  readonly #deadlines = new DeadlineQueue();
+  readonly #deadlines = new DeadlineQueue<bigint>();
   #epoch = 1;
   #count = 0;
 

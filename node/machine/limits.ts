@@ -1,10 +1,15 @@
 import { InvariantError, invariant, unreachable } from "./assert.ts";
 import { type Bytes, type Command, type Compare, type Operation, type RefusedReason } from "./commands.ts";
 import { LEASE_TTL_MAX_SECONDS } from "./leases.ts";
+import { EMPTY as NO_END } from "./key-range.ts";
 import { hasDuplicateKey } from "./txn-keys.ts";
 
 /** Renewals in one command. */
 export const LEASE_RENEWALS_MAX = 1_000;
+/** Rows that end in one command. */
+export const ROW_EXPIRIES_MAX = 500;
+/** Longest time to live of a row, as that of a lease. */
+export const ROW_TTL_MS_MAX = LEASE_TTL_MAX_SECONDS * 1000;
 
 /** Sizes a command may have. */
 export interface MachineLimits {
@@ -45,6 +50,7 @@ export function checkCommand(command: Command, limits: MachineLimits): RefusedRe
     case "put":
     case "range":
     case "delete":
+    case "touch":
     case "txn":
       return checkOperation(command, limits, limits.operationsMax, 0);
     case "compact":
@@ -54,6 +60,8 @@ export function checkCommand(command: Command, limits: MachineLimits): RefusedRe
       return command.ttlSeconds > LEASE_TTL_MAX_SECONDS ? "leaseTtlTooLarge" : undefined;
     case "leaseKeepAlive":
       return command.ids.length > LEASE_RENEWALS_MAX ? "tooManyOperations" : undefined;
+    case "expireRows":
+      return command.rows.length > ROW_EXPIRIES_MAX ? "tooManyOperations" : undefined;
     case "found":
     case "publish":
     case "alarm":
@@ -81,7 +89,10 @@ function checkOperation(
       if (operation.value.length > limits.valueBytesMax) return "valueTooLong";
       if (operation.ignoreValue && operation.value.length > 0) return "valueProvided";
       if (operation.ignoreLease && operation.lease !== 0n) return "leaseProvided";
-      return undefined;
+      return (operation.ttlMs ?? 1) > ROW_TTL_MS_MAX ? "ttlTooLarge" : undefined;
+    case "touch":
+      if (operation.ttlMs > ROW_TTL_MS_MAX) return "ttlTooLarge";
+      return checkRangeKey(operation.key, NO_END, limits);
     case "range":
     case "delete":
       return checkRangeKey(operation.key, operation.rangeEnd, limits);

@@ -1,7 +1,8 @@
+import { admission } from "./admission.ts";
 import { InvariantError, invariant, unreachable } from "./assert.ts";
 import { Budget, type Sliced } from "./budget.ts";
 import { type Changes, readChanges } from "./changes.ts";
-import { isClientWrite, isReadOnly, mayPut } from "./command-kind.ts";
+import { isReadOnly } from "./command-kind.ts";
 import {
   type Command,
   type KeyRange,
@@ -13,13 +14,14 @@ import {
   type Reply,
   type TxnOperation,
 } from "./commands.ts";
+import { type EndedRow, endedRows, expireRows } from "./expire-rows.ts";
 import { type Epochs, FrozenStore, NOTHING_CLEAN } from "./frozen.ts";
 import { SlicedHash } from "./hash.ts";
 import { isKeyed, once } from "./idempotent.ts";
 import { checkStore } from "./invariants.ts";
 import { applyLease, checkLease, type LeaseCommand } from "./lease-commands.ts";
 import { type LeaseView } from "./leases.ts";
-import { checkCommand, checkLimits, LIMIT_CEILINGS } from "./limits.ts";
+import { checkCommand, checkLimits } from "./limits.ts";
 import { StoreLoader } from "./loader.ts";
 import {
   type EntryContext,
@@ -31,6 +33,7 @@ import {
   type ReadResult,
   type ReadTask,
 } from "./machine-types.ts";
+import { applyMember } from "./member-commands.ts";
 import { type Alarm, type AwaitedMember, Members } from "./members.ts";
 import { readSingle, singleKeyRange } from "./range.ts";
 import { readReason, SlicedRead } from "./read-task.ts";
@@ -187,6 +190,16 @@ export class Machine {
     return this.#store.leases;
   }
 
+  /** Rows that have an end. */
+  get rowsWithEnd(): number {
+    return this.#store.ends.count;
+  }
+
+  /** At most `count` rows that have ended by a cluster time, those first that ended first. */
+  endedRows(clusterTimeMs: number, count: number): readonly EndedRow[] {
+    return endedRows(this.#store, clusterTimeMs, count);
+  }
+
   /** Revision of the write that had this idempotency key (its digest); undefined when none had, or it is forgotten. */
   writeRevision(key: Uint8Array): number | undefined {
     return this.#store.records.find(key, Math.floor(this.#clusterTimeMs / 1000))?.revision;
@@ -311,6 +324,7 @@ export class Machine {
         machine.#members = new Members(meta.cluster);
         machine.#appliedIndex = meta.appliedIndex;
         machine.#clusterTimeMs = meta.clusterTimeMs;
+        store.nowMs = meta.clusterTimeMs;
         machine.#wallTimeMs = meta.wallTimeMs;
         machine.#version = meta.machineVersion;
         return machine;
@@ -348,6 +362,7 @@ export class Machine {
   }
 
   #begin(command: Command, context: EntryContext): Sliced<Outcome> {
+    this.#store.nowMs = this.#timeOf(context);
     const work = this.#execute(command, context);
     const { idempotency } = context;
     if (idempotency === undefined || !isKeyed(command)) return work;
@@ -355,32 +370,31 @@ export class Machine {
   }
 
   *#execute(command: Command, context: EntryContext): Sliced<Outcome> {
-    const refused = this.#refuse(command);
+    const refused = admission(this.#members, command);
     if (refused !== undefined) return this.#refusal(refused);
     switch (command.type) {
       case "put":
       case "range":
       case "delete":
+      case "touch":
       case "txn":
         return yield* this.#operate(command);
       case "compact":
         return this.#compact(command.revision);
       case "found":
-        this.#members.found(command);
-        return this.#ok({ type: "ok" });
-      case "publish": {
-        const { member: id, name, peerUrls, clientUrls } = command;
-        const known = this.#members.publish({ id, name, peerUrls, clientUrls });
-        return known ? this.#ok({ type: "ok" }) : this.#refusal("unknownMember");
+      case "publish":
+      case "alarm": {
+        const refusedFor = applyMember(this.#members, command);
+        return refusedFor === undefined ? this.#ok({ type: "ok" }) : this.#refusal(refusedFor);
       }
-      case "alarm":
-        return this.#alarm(command);
       case "leaseGrant":
       case "leaseRevoke":
       case "leaseKeepAlive":
       case "leaseExpire":
       case "leaseTimeToLive":
         return yield* this.#lease(command, this.#timeOf(context));
+      case "expireRows":
+        return this.#ok(yield* expireRows(this.#store, command.rows, this.#budget));
       case "advanceTime":
         return this.#ok({ type: "ok" });
       case "raiseVersion":
@@ -388,17 +402,6 @@ export class Machine {
       default:
         return unreachable(command);
     }
-  }
-
-  /** What stands against a command before its operations are looked at. */
-  #refuse(command: Command): RefusedReason | undefined {
-    if (command.type === "found") return this.#members.isFounded ? "alreadyFounded" : undefined;
-    if (!this.#members.isFounded) return "notFounded";
-    const reason = checkCommand(command, LIMIT_CEILINGS);
-    if (reason !== undefined) return reason;
-    const { foundingComplete, alarms } = this.#members.state;
-    if (!foundingComplete && isClientWrite(command)) return "founding";
-    return alarms.length > 0 && mayPut(command) ? "noSpace" : undefined;
   }
 
   *#operate(operation: Operation): Sliced<Outcome> {
@@ -417,13 +420,6 @@ export class Machine {
     if (revision <= this.compactRevision) return this.#refusal("compacted");
     this.#store.compact(revision);
     return this.#ok({ type: "compact" });
-  }
-
-  #alarm(command: Extract<Command, { type: "alarm" }>): Outcome {
-    if (command.action === "clear") this.#members.clearAlarm(command.member);
-    else if (!this.#members.has(command.member)) return this.#refusal("unknownMember");
-    else this.#members.setAlarm({ member: command.member, alarm: command.alarm });
-    return this.#ok({ type: "ok" });
   }
 
   #raiseVersion(version: number): Outcome {

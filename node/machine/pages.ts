@@ -2,6 +2,7 @@ import { type Bytes } from "./commands.ts";
 import { EMPTY } from "./key-range.ts";
 import { PageReader, type PageWriter } from "./page-bytes.ts";
 import { reachableVersions } from "./reachable.ts";
+import { type FrozenEnds } from "./row-ends.ts";
 import { PAGE_KEY_BYTES, PAGE_VERSION_BYTES, type Store } from "./store.ts";
 import { Leaf } from "./tree-node.ts";
 import { type RevisionBounds } from "./txn.ts";
@@ -11,24 +12,31 @@ import { type RevisionBounds } from "./txn.ts";
  *
  *     u8 format version │ u32 keys
  *     a key:     u32 length │ bytes │ u32 versions
- *     a version: u53 mod │ u32 sub │ u53 create │ u53 version │ u8 flags │ i64 lease, if flagged │ u32 length │ value
+ *     a version: u53 mod │ u32 sub │ u53 create │ u53 version │ u8 flags │ i64 lease, if flagged
+ *                │ u53 cluster time at which the row ends, if flagged; only the newest version │ u32 length │ value
  *
  * An unknown flag refuses the page: it may say how the value is to be read.
  */
 const PAGE_FORMAT_VERSION = 1;
 const TOMBSTONE = 1;
 const LEASE = 2;
-const KNOWN_FLAGS = TOMBSTONE | LEASE;
+const ENDS = 4;
+const KNOWN_FLAGS = TOMBSTONE | LEASE | ENDS;
 
-/** The page of a leaf as it is at a revision. A key that cannot be reached is left out. */
-export function encodePage(store: Store, leaf: Leaf, bounds: RevisionBounds, writer: PageWriter): Uint8Array {
+/** The moment that a page is of. */
+export interface PageMoment extends RevisionBounds {
+  readonly ends: FrozenEnds;
+}
+
+/** The page of a leaf as it is at a moment. A key that cannot be reached is left out. */
+export function encodePage(store: Store, leaf: Leaf, moment: PageMoment, writer: PageWriter): Uint8Array {
   const { keys, slab } = store;
   writer.u8(PAGE_FORMAT_VERSION);
   const countAt = writer.length;
   writer.u32(0);
   let count = 0;
   for (const slot of leaf.keys) {
-    const versions = reachableVersions(store, slot, bounds);
+    const versions = reachableVersions(store, slot, moment);
     if (versions.length === 0) continue;
     count += 1;
     const length = keys.length(slot);
@@ -36,20 +44,22 @@ export function encodePage(store: Store, leaf: Leaf, bounds: RevisionBounds, wri
     const room = writer.reserve(length);
     slab.copyTo(keys.address(slot), length, room.bytes, room.offset);
     writer.u32(versions.length);
-    for (let i = versions.length - 1; i >= 0; i -= 1) writeVersion(store, versions[i] as number, writer);
+    for (let i = versions.length - 1; i >= 0; i -= 1)
+      writeVersion(store, versions[i] as number, i === 0 ? moment.ends.get(slot) : 0, writer);
   }
   writer.patchU32(countAt, count);
   return writer.take();
 }
 
-function writeVersion({ versions, slab }: Store, version: number, writer: PageWriter): void {
+function writeVersion({ versions, slab }: Store, version: number, endMs: number, writer: PageWriter): void {
   const lease = versions.lease(version);
   writer.u53(versions.modRevision(version));
   writer.u32(versions.sub(version));
   writer.u53(versions.createRevision(version));
   writer.u53(versions.version(version));
-  writer.u8((versions.isTombstone(version) ? TOMBSTONE : 0) | (lease === 0n ? 0 : LEASE));
+  writer.u8((versions.isTombstone(version) ? TOMBSTONE : 0) | (lease === 0n ? 0 : LEASE) | (endMs === 0 ? 0 : ENDS));
   if (lease !== 0n) writer.i64(lease);
+  if (endMs !== 0) writer.u53(endMs);
   const length = versions.valueLength(version);
   writer.u32(length);
   const room = writer.reserve(length);
@@ -82,7 +92,7 @@ function readKey(store: Store, key: Bytes, reader: PageReader): number {
   let weight = PAGE_KEY_BYTES + key.length;
   let previous = 0;
   for (let i = 0; i < count; i += 1) {
-    const version = readVersion(store, slot, previous, reader);
+    const version = readVersion(store, slot, previous, i === count - 1, reader);
     weight += PAGE_VERSION_BYTES + store.versions.valueLength(version);
     previous = version;
   }
@@ -91,7 +101,13 @@ function readKey(store: Store, key: Bytes, reader: PageReader): number {
   return slot;
 }
 
-function readVersion({ versions }: Store, key: number, previous: number, reader: PageReader): number {
+function readVersion(
+  { versions, ends }: Store,
+  key: number,
+  previous: number,
+  newest: boolean,
+  reader: PageReader,
+): number {
   const modRevision = reader.u53();
   const sub = reader.u32();
   const createRevision = reader.u53();
@@ -100,6 +116,11 @@ function readVersion({ versions }: Store, key: number, previous: number, reader:
   if ((flags & ~KNOWN_FLAGS) !== 0) reader.fail(`has flags ${flags}, this member knows ${KNOWN_FLAGS}`);
   const tombstone = (flags & TOMBSTONE) !== 0;
   const lease = flags & LEASE ? reader.i64() : 0n;
+  if (flags & ENDS) {
+    const endMs = reader.u53();
+    if (!newest || tombstone || endMs === 0) reader.fail(`has an end at ${endMs} where none can be`);
+    ends.set(key, endMs);
+  }
   const value = reader.raw(reader.u32());
   if (modRevision < 2) reader.fail(`has mod revision ${modRevision}`);
   if (tombstone) {

@@ -26,7 +26,7 @@ export function* readRange(store: Store, view: View, operation: RangeOperation, 
   if (more) versions.length = operation.limit;
   const rows: KeyValue[] = [];
   for (const version of versions) {
-    rows.push(store.row(version, operation.keysOnly));
+    rows.push(store.rowIn(view, version, operation.keysOnly));
     if (budget.spendBytes(store.versions.valueLength(version))) yield;
   }
   return { type: "range", rows, count: found.count, more };
@@ -37,7 +37,7 @@ export function readSingle(store: Store, view: View, operation: RangeOperation):
   const version = store.find(view, operation.key);
   if (version === 0) return { type: "range", rows: [], count: 0, more: false };
   const shown = !operation.countOnly && passes(store, version, operation);
-  return { type: "range", rows: shown ? [store.row(version, operation.keysOnly)] : [], count: 1, more: false };
+  return { type: "range", rows: shown ? [store.rowIn(view, version, operation.keysOnly)] : [], count: 1, more: false };
 }
 
 /** Versions that the view shows in the range, in key order. */

@@ -47,6 +47,9 @@ function writeFacts(writer: FieldWriter, reply: Reply): void {
     case "leaseGrant":
       writer.i64(reply.id).u53(reply.ttlSeconds);
       return;
+    case "touch":
+      writer.u8(Number(reply.touched));
+      return;
     case "txn":
       writer.u8(Number(reply.succeeded));
       for (const inner of reply.replies) writeFacts(writer, inner);
@@ -81,6 +84,7 @@ export function* replyAgain(
     case "put":
     case "range":
     case "delete":
+    case "touch":
     case "txn":
       return yield* new Replay(store, record.revision, changesOf(command, new FactsReader(record.facts)), budget).reply(
         command,
@@ -100,6 +104,9 @@ function changesOf(operation: Operation, facts: FactsReader): number {
       return 0;
     case "delete":
       return facts.u32();
+    case "touch":
+      facts.u8();
+      return 0;
     case "txn": {
       const branch = facts.u8() === 1 ? operation.success : operation.failure;
       return branch.reduce((changes, inner) => changes + changesOf(inner, facts), 0);
@@ -131,6 +138,8 @@ class Replay {
         return yield* this.#range(operation);
       case "delete":
         return yield* this.#delete(operation, facts.u32());
+      case "touch":
+        return { type: "touch", touched: facts.u8() === 1 };
       case "txn":
         return yield* this.#txn(operation, facts);
       default:

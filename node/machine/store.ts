@@ -7,6 +7,7 @@ import { KeyTable } from "./keys.ts";
 import { Leases } from "./leases.ts";
 import { type MachineStats } from "./machine-types.ts";
 import { type Pin, Pins } from "./pins.ts";
+import { RowEnds } from "./row-ends.ts";
 import { Slab } from "./slab.ts";
 import { Tree } from "./tree.ts";
 import { findKey, type Node } from "./tree-node.ts";
@@ -21,14 +22,22 @@ export interface View {
   readonly counted: boolean;
   /** Only so many changes of the revision are seen; `ALL_CHANGES` for a state as it was committed. */
   readonly changes: number;
+  /** The writer's own: it sees what it has set of the ends of rows. */
+  readonly writer: boolean;
 }
 
 export const ALL_CHANGES = Infinity;
+const WHOLE = { counted: true, changes: ALL_CHANGES, writer: false } as const;
+
+/** A stamp is the time rounded down: who was told of it may have been up to a whole millisecond later. */
+export const STAMP_GRAIN_MS = 1;
 
 /** Bytes that a version and a key take in tables and tree besides their content; for the quota. */
 const VERSION_OVERHEAD_BYTES = 64;
 const KEY_OVERHEAD_BYTES = 32;
 const LEASE_BYTES = 200;
+/** In the table and in the queue. */
+const ROW_END_BYTES = 32;
 
 /** Bytes of a version and of a key in a page, besides their content. */
 export const PAGE_VERSION_BYTES = 33;
@@ -46,6 +55,7 @@ export class Store {
   readonly versions: VersionTable;
   readonly slab = new Slab();
   readonly leases = new Leases();
+  readonly ends = new RowEnds();
   readonly records = new WriteRecords();
   readonly changes: ChangeLog;
   readonly tree: Tree;
@@ -59,6 +69,8 @@ export class Store {
   /** Epoch of the writer at work; 0 for none. */
   #writerEpoch = 0;
   #sub = 0;
+  /** Cluster time of the newest command, the one at work included, ms. */
+  nowMs = 0;
   /** Keys out of the tree whose slots older roots may still name. */
   readonly #deadKeys: { readonly slot: number; readonly epoch: number }[] = [];
 
@@ -67,7 +79,7 @@ export class Store {
     this.versions = new VersionTable(this.slab);
     this.changes = new ChangeLog(this.versions);
     this.tree = new Tree(this.keys, (slot) => this.isLive(slot));
-    this.#committed = { root: this.tree.root, revision: 1, counted: true, changes: ALL_CHANGES };
+    this.#committed = { root: this.tree.root, revision: 1, ...WHOLE };
     this.#committedPages = this.tree.pageCount;
   }
 
@@ -90,8 +102,8 @@ export class Store {
 
   /** The state as the writer at work has it so far. */
   get working(): View {
-    if (this.#sub === 0) return this.#committed;
-    return { root: this.tree.root, revision: this.revision + 1, counted: true, changes: ALL_CHANGES };
+    if (this.#sub === 0) return { ...this.#committed, writer: true };
+    return { root: this.tree.root, revision: this.revision + 1, ...WHOLE, writer: true };
   }
 
   /** The state at `revision`; 0 is the writer's. The caller has checked that it exists. */
@@ -102,7 +114,7 @@ export class Store {
   /** The state at `revision`, without the writer's changes; 0 is the current one. */
   committedAt(revision: number): View {
     if (revision <= 0 || revision === this.revision) return this.#committed;
-    return { root: this.#committed.root, revision, counted: false, changes: ALL_CHANGES };
+    return { root: this.#committed.root, revision, ...WHOLE, counted: false };
   }
 
   get isWriting(): boolean {
@@ -116,6 +128,7 @@ export class Store {
       this.keys.count * KEY_OVERHEAD_BYTES +
       this.versions.count * VERSION_OVERHEAD_BYTES +
       this.leases.count * LEASE_BYTES +
+      this.ends.count * ROW_END_BYTES +
       this.records.bytes
     );
   }
@@ -150,13 +163,17 @@ export class Store {
   /** Ends the writer: its changes are the next revision; without changes there is none. */
   commit(): void {
     invariant(this.#writerEpoch !== 0, "No writer is at work");
-    if (this.#sub > 0) this.#setCommitted(this.working);
+    if (this.#sub > 0) this.#setCommitted({ ...this.working, writer: false });
+    this.ends.commit();
     this.#writerEpoch = 0;
     this.#sub = 0;
   }
 
-  /** Writes a version of `key`. The lease, unless it is 0, is there. @returns the live version before it, or 0. */
-  put(key: Bytes, value: Bytes, lease: bigint): number {
+  /**
+   * Writes a version of `key`. The lease, unless it is 0, is there. `endMs`: cluster time at which the row ends, 0 for
+   * none. @returns the live version before it, or 0.
+   */
+  put(key: Bytes, value: Bytes, lease: bigint, endMs = 0): number {
     const revision = this.#nextRevision();
     const found = this.tree.seek(key);
     const slot = found === 0 ? this.keys.add(key) : found;
@@ -175,6 +192,7 @@ export class Store {
     };
     this.#append(slot, this.versions.add(fields, value));
     this.#hang(slot, live ? this.versions.lease(head) : 0n, lease);
+    this.ends.stage(slot, endMs);
     const weight = PAGE_VERSION_BYTES + value.length;
     this.#liveBytes += value.length - (live ? this.versions.valueLength(head) : -this.#liveOverhead(slot));
     if (found === 0) {
@@ -207,10 +225,22 @@ export class Store {
     };
     this.#append(slot, this.versions.add(fields, EMPTY));
     this.#hang(slot, this.versions.lease(head), 0n);
+    this.ends.stage(slot, 0);
     this.#liveBytes -= this.versions.valueLength(head) + this.#liveOverhead(slot);
     this.keys.addWeight(slot, PAGE_VERSION_BYTES);
     this.tree.touch(PAGE_VERSION_BYTES, -1);
     return head;
+  }
+
+  /** Sets when a live row ends, 0 for never: no version, no revision. @returns whether the key is live. */
+  touch(key: Bytes, endMs: number): boolean {
+    invariant(this.#writerEpoch !== 0, "No writer is at work");
+    const slot = this.tree.seek(key);
+    if (slot === 0 || !this.isLive(slot)) return false;
+    this.ends.stage(slot, endMs);
+    // Its page is to be written again.
+    this.tree.touch(0, 0);
+    return true;
   }
 
   /** Whether the newest version of the key, the writer's included, is no tombstone. */
@@ -248,6 +278,23 @@ export class Store {
       version: versions.version(version),
       lease: versions.lease(version),
     };
+  }
+
+  /** A row that a reader of the view sees, with what is left of its time when it has an end. */
+  rowIn(view: View, version: number, keysOnly: boolean): KeyValue {
+    const row = this.row(version, keysOnly);
+    const endMs = this.#endOf(view, version);
+    return endMs === 0 ? row : { ...row, ttlMs: Math.max(0, endMs - STAMP_GRAIN_MS - this.nowMs) };
+  }
+
+  /** Only the newest version has an end; for all but the writer that is the newest committed one. */
+  #endOf({ writer }: View, version: number): number {
+    if (this.ends.count === 0 && !this.ends.isStaging) return 0;
+    const slot = this.versions.key(version);
+    const head = this.keys.head(slot);
+    if (writer) return head === version ? this.ends.working(slot) : 0;
+    const newest = this.versions.modRevision(head) > this.revision ? this.versions.previous(head) : head;
+    return newest === version ? this.ends.get(slot) : 0;
   }
 
   /** Keeps the committed root, and all that can be read from it at `oldestRevision` or later, until released. */
@@ -295,7 +342,7 @@ export class Store {
   loaded(revision: number, compactRevision: number, liveBytes: number): void {
     this.#compactRevision = compactRevision;
     this.#liveBytes = liveBytes;
-    this.#setCommitted({ root: this.tree.root, revision, counted: true, changes: ALL_CHANGES });
+    this.#setCommitted({ root: this.tree.root, revision, ...WHOLE });
   }
 
   /**

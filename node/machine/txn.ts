@@ -9,10 +9,11 @@ import {
   type RangeOperation,
   type RefusedReason,
   type Reply,
+  type TouchOperation,
   type TxnOperation,
 } from "./commands.ts";
 import { readRange, rangeVersions } from "./range.ts";
-import { type Store, type View } from "./store.ts";
+import { STAMP_GRAIN_MS, type Store, type View } from "./store.ts";
 
 /** Which revisions can be read. */
 export interface RevisionBounds {
@@ -24,6 +25,8 @@ export interface RevisionBounds {
 export interface Views {
   viewAt(revision: number): View;
 }
+
+type SingleOperation = PutOperation | RangeOperation | DeleteOperation | TouchOperation;
 
 /** A txn with its branches chosen; `nested` are the plans of the txns among `operations`, in their order. */
 export interface Plan {
@@ -50,6 +53,10 @@ export function* operate(store: Store, operation: Operation, budget: Budget): Sl
     operation.type === "put" ? applyPut(store, operation) : yield* applyOperation(store, store, operation, budget);
   store.commit();
   return reply;
+}
+
+function endAfter({ nowMs }: Store, ttlMs: number): number {
+  return nowMs + STAMP_GRAIN_MS + ttlMs;
 }
 
 /** Evaluates all compares, those of nested txns included, on the state before the txn. */
@@ -84,7 +91,7 @@ export function checkPlan(store: Store, bounds: RevisionBounds, plan: Plan): Ref
 export function checkApplicable(
   store: Store,
   bounds: RevisionBounds,
-  operation: PutOperation | RangeOperation | DeleteOperation,
+  operation: SingleOperation,
 ): RefusedReason | undefined {
   switch (operation.type) {
     case "put":
@@ -94,6 +101,7 @@ export function checkApplicable(
     case "range":
       return checkRevision(bounds, operation.revision);
     case "delete":
+    case "touch":
       return undefined;
     default:
       return unreachable(operation);
@@ -117,12 +125,7 @@ export function* applyPlan(store: Store, views: Views, plan: Plan, budget: Budge
   return { type: "txn", succeeded: plan.succeeded, replies };
 }
 
-export function* applyOperation(
-  store: Store,
-  views: Views,
-  operation: PutOperation | RangeOperation | DeleteOperation,
-  budget: Budget,
-): Sliced<Reply> {
+export function* applyOperation(store: Store, views: Views, operation: SingleOperation, budget: Budget): Sliced<Reply> {
   switch (operation.type) {
     case "put": {
       const reply = applyPut(store, operation);
@@ -133,6 +136,10 @@ export function* applyOperation(
       return yield* readRange(store, views.viewAt(operation.revision), operation, budget);
     case "delete":
       return yield* applyDelete(store, operation, budget);
+    case "touch": {
+      const touched = store.touch(operation.key, operation.ttlMs === 0 ? 0 : endAfter(store, operation.ttlMs));
+      return { type: "touch", touched };
+    }
     default:
       return unreachable(operation);
   }
@@ -145,7 +152,7 @@ export function applyPut(store: Store, put: PutOperation): Reply {
     if (put.ignoreValue) value = store.versions.value(version);
     if (put.ignoreLease) lease = store.versions.lease(version);
   }
-  const before = store.put(put.key, value, lease);
+  const before = store.put(put.key, value, lease, put.ttlMs === undefined ? 0 : endAfter(store, put.ttlMs));
   return { type: "put", previous: put.previous && before !== 0 ? store.row(before) : undefined };
 }
 

@@ -21,7 +21,7 @@ import { type CheckpointSlots } from "./checkpoint-slots.ts";
 import { GROUP_ID, TICK_MS } from "./constants.ts";
 import { type Environment, firstRequestNumber, type RuntimeLogger } from "./environment.ts";
 import { Forwarding } from "./forwarding.ts";
-import { LeaseExpiry } from "./lease-expiry.ts";
+import { Expiry } from "./expiry.ts";
 import { LeaseRenewals } from "./lease-renewals.ts";
 import { LeaderSearch } from "./leader-search.ts";
 import { MembershipRequests } from "./membership-requests.ts";
@@ -89,7 +89,7 @@ export class Replica {
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #leaderSearch: LeaderSearch;
-  readonly #leaseExpiry: LeaseExpiry;
+  readonly #expiry: Expiry;
   #machine: Machine;
   #clock: LeaderClock | undefined;
   /** As the last turn saw it. */
@@ -119,7 +119,7 @@ export class Replica {
     this.#forwarding = new Forwarding(this);
     this.membership = new MembershipRequests(this, options.environment);
     this.renewals = new LeaseRenewals(this);
-    this.#leaseExpiry = new LeaseExpiry(this);
+    this.#expiry = new Expiry(this);
     this.#checkpointer = new Checkpointer(this, options.slots, options.log);
     this.#sender = new SnapshotSender(this);
     this.#receiver = new SnapshotReceiver(this, options.slots, options.log);
@@ -439,7 +439,7 @@ export class Replica {
       this.proposals.expire(now, leaderKnown);
       this.reads.expire(now, leaderKnown);
       this.membership.expire(now);
-      this.#leaseExpiry.tick();
+      this.#expiry.tick();
       if (!this.#receiver.switching) this.step({ type: "tick" });
     });
   }

@@ -58,6 +58,9 @@ export function* accessesOf(operation: Operation): Generator<Access> {
       yield { type: "write", range: operation };
       if (operation.previous) yield { type: "read", range: operation };
       return;
+    case "touch":
+      yield { type: "write", range: { key: operation.key, rangeEnd: NO_END } };
+      return;
     case "txn":
       for (const compare of operation.compares) yield { type: "read", range: compare };
       for (const each of operation.success) yield* accessesOf(each);

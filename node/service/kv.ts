@@ -2,6 +2,7 @@ import {
   type DeleteOperation,
   type PutOperation,
   type RangeOperation,
+  type TouchOperation,
   type TxnOperation,
 } from "../machine/commands.ts";
 import { type NodeApi, type ReadLevel, type RequestOptions } from "../runtime/node-api.ts";
@@ -41,6 +42,12 @@ export class KvService {
   async delete(principal: Principal, operation: DeleteOperation, options?: WriteOptions): Promise<Answer<"delete">> {
     authorize(principal, accessesOf(operation));
     return answerOf(await this.#node.propose(operation, this.#keys.options(principal, operation, options)), "delete");
+  }
+
+  /** Sets how long a row lives from now on. Its revision stays, and no watch hears of it. */
+  async touch(principal: Principal, operation: TouchOperation, options?: WriteOptions): Promise<Answer<"touch">> {
+    authorize(principal, accessesOf(operation));
+    return answerOf(await this.#node.propose(operation, this.#keys.options(principal, operation, options)), "touch");
   }
 
   /** A txn that cannot write is a read at `level` and leaves no trace in the log. */

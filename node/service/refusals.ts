@@ -24,6 +24,7 @@ const CODE_OF_REASON: Readonly<Record<RefusedReason, ErrorCode>> = {
   unknownVersion: "CONCORD_INVALID_ARGUMENT",
   leaseExists: "CONCORD_LEASE_EXISTS",
   leaseTtlTooLarge: "CONCORD_LEASE_TTL_TOO_LARGE",
+  ttlTooLarge: "CONCORD_TTL_TOO_LARGE",
   tooManyLeases: "CONCORD_TOO_MANY_LEASES",
   idempotencyConflict: "CONCORD_IDEMPOTENCY_CONFLICT",
   tooManyRecords: "CONCORD_IDEMPOTENCY_FULL",

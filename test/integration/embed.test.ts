@@ -136,6 +136,24 @@ test("a store on disk answers a watch from the compacted revision as before its 
   });
 });
 
+test("a row with a time to live ends in a delete, unless it is touched", async () => {
+  const store = await start({ memory: true });
+  const watch = store.watch({ prefix: "" });
+  const { revision } = await store.put("short", "v", { ttlMs: 300 });
+  await store.txn({ then: [op.put("touched", "v", { ttlMs: 300 }), op.touch("touched", 60_000)] });
+  expect(store.get("short")?.ttlMs).toBeGreaterThan(0);
+  const seen: string[] = [];
+  for await (const { type, key } of watch) if (seen.push(`${type} ${key}`) === 3) break;
+  expect(seen).toEqual(["put short", "put touched", "delete short"]);
+  expect(store.get("short")).toBeUndefined();
+  expect(store.get("short", { revision })).toMatchObject({ version: 1, ttlMs: undefined });
+  expect(store.get("touched")?.ttlMs).toBeGreaterThan(30_000);
+  expect(await store.touch("touched", 0)).toBe(true);
+  expect(store.get("touched")?.ttlMs).toBeUndefined();
+  expect(await store.touch("short", 5)).toBe(false);
+  await expect(store.put("k", "v", { ttlMs: 0.5 })).rejects.toMatchObject({ code: "CONCORD_INVALID_ARGUMENT" });
+});
+
 test("three programs form one store", async () => {
   const ports = [await freePort(), await freePort(), await freePort()];
   const members = ports.map((port, at) => ({ name: `m${at}`, peerUrls: [`http://127.0.0.1:${port}`] }));

@@ -177,7 +177,7 @@ describe("many keys at once", () => {
     ["501", "get", { keys: [...keys, { keyText: "x" }] }, "CONCORD_INVALID_ARGUMENT"],
     ["one key twice", "put", { items: [1, 2].map(() => ({ keyText: "a", valueText: "" })) }, "CONCORD_DUPLICATE_KEY"],
     ["keys as texts", "delete", { keys: names }, "CONCORD_INVALID_ARGUMENT"],
-    ["an unknown action", "touch", { keys }, "CONCORD_NOT_FOUND"],
+    ["an unknown action", "rename", { keys }, "CONCORD_NOT_FOUND"],
   ])("%s of them are refused", async (_what, action, body, code) => {
     expect((await rest.refusal("POST", `/api/v1/bulk/${action}`, body)).code).toBe(code);
     expect(doors.node.info().revision).toBe(1);

@@ -8,7 +8,7 @@ import {
   type RangeOperation,
 } from "../../node/machine/commands.ts";
 import { type FrozenState, Machine, type ReadTask } from "../../node/machine/machine.ts";
-import { NaiveMachine, plain } from "./naive-machine.ts";
+import { NaiveMachine, plain, text } from "./naive-machine.ts";
 
 const OPTIONS = {
   limits: { keyBytesMax: 64, valueBytesMax: 65_536, operationsMax: 64, nestingMax: 8 },
@@ -44,9 +44,15 @@ const put = fc
     previous: fc.boolean(),
     ignoreValue: fc.constant(false),
     ignoreLease: fc.constantFrom(false, false, false, true),
+    ttlMs: fc.constantFrom(undefined, undefined, undefined, 500, 3000),
   })
-  .map((operation) => (operation.ignoreLease ? { ...operation, lease: 0n } : operation));
-const touch = put.map((operation) => ({ ...operation, value: new Uint8Array(0), ignoreValue: true }));
+  .map(({ ttlMs, ...operation }) => ({
+    ...operation,
+    ...(operation.ignoreLease ? { lease: 0n } : {}),
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+  }));
+const touch = fc.record({ type: fc.constant("touch" as const), key, ttlMs: fc.constantFrom(0, 300, 3000) });
+const reput = put.map((operation) => ({ ...operation, value: new Uint8Array(0), ignoreValue: true }));
 const remove = fc.record({ type: fc.constant("delete" as const), key, rangeEnd, previous: fc.boolean() });
 /** A revision as a share of those that exist and a few beyond; 0 is the current one. */
 const share = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 110 }));
@@ -82,7 +88,7 @@ const compare: fc.Arbitrary<Compare> = fc.oneof(
   fc.record({ key, rangeEnd, result, target: fc.constant("value" as const), operand: value }),
 );
 const { operation } = fc.letrec<{ operation: Operation; txn: Operation }>((tie) => ({
-  operation: fc.oneof({ maxDepth: 3 }, put, put, range, remove, touch, tie("txn")),
+  operation: fc.oneof({ maxDepth: 3 }, put, put, range, remove, reput, touch, tie("txn")),
   txn: fc.record({
     type: fc.constant("txn" as const),
     compares: fc.array(compare, { maxLength: 2 }),
@@ -102,6 +108,8 @@ const lease: fc.Arbitrary<Command> = fc.oneof(
 type Step =
   | { readonly do: "apply"; readonly operation: Operation; readonly units: number }
   | { readonly do: "lease"; readonly command: Command; readonly units: number }
+  /** What the leader does when it sees rows end. */
+  | { readonly do: "expireRows"; readonly count: number; readonly lateMs: number; readonly units: number }
   /** What the leader does when it sees a lease end; `lateMs` 0: it looks again. */
   | { readonly do: "expire"; readonly lateMs: number; readonly units: number }
   | { readonly do: "compact"; readonly share: number }
@@ -122,6 +130,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({ do: fc.constant("expire" as const), lateMs: fc.constantFrom(0, 0, 2000), units }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("expireRows" as const),
+      count: fc.constantFrom(1, 3, 100),
+      lateMs: fc.constantFrom(0, 0, 0, 100),
+      units,
+    }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("compact" as const), share }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("sweep" as const), units }) },
@@ -151,6 +168,7 @@ class Pair {
   #meta: Uint8Array | undefined;
   #frozen: FrozenState | undefined;
   #frozenDirty = false;
+  #frozenEnds = new Map<string, number>();
   #reads: { readonly task: ReadTask; readonly expected: unknown }[] = [];
   #index = 0;
 
@@ -181,6 +199,13 @@ class Pair {
         this.#expire(step);
         return;
       }
+      case "expireRows": {
+        const ended = this.machine.endedRows(this.#nowMs, step.count);
+        const rows = ended.map(({ key: of, endMs }) => ({ key: of, endMs: endMs - step.lateMs }));
+        rows.sort((left, right) => Buffer.compare(left.key, right.key));
+        this.#apply({ type: "expireRows", rows }, step.units);
+        return;
+      }
       case "compact": {
         const command = { type: "compact", revision: this.#revision(step.share) } as const;
         this.#apply(command, 1);
@@ -191,13 +216,13 @@ class Pair {
         return;
       case "read": {
         const operation = this.#settle(step.operation) as RangeOperation;
-        this.#reads.push({ task: this.machine.read(operation), expected: this.model.apply(operation, 0) });
+        this.#reads.push({ task: this.machine.read(operation), expected: withoutEnds(this.model.apply(operation, 0)) });
         return;
       }
       case "continue":
         this.#reads = this.#reads.filter(({ task, expected }) => {
           const done = task.advance(step.units);
-          if (done !== undefined) expect(plain(done)).toEqual(expected);
+          if (done !== undefined) expect(withoutEnds(plain(done))).toEqual(expected);
           return done === undefined;
         });
         return;
@@ -208,7 +233,7 @@ class Pair {
       case "freeze":
         this.#frozen?.close();
         this.#frozenDirty = step.onlyDirty && this.#meta !== undefined;
-        this.#frozen = this.machine.freeze({ onlyDirty: this.#frozenDirty });
+        this.#freeze();
         return;
       case "checkpoint": {
         this.#write(step);
@@ -229,6 +254,21 @@ class Pair {
     this.#reads = [];
     this.#compare(this.machine);
     this.#compareLeases();
+    this.#compareEnds();
+  }
+
+  #freeze(): void {
+    this.#frozen = this.machine.freeze({ onlyDirty: this.#frozenDirty });
+    this.#frozenEnds = this.model.ends;
+  }
+
+  #compareEnds(machine = this.machine, ends: ReadonlyMap<string, number> = this.model.ends): void {
+    const known = [...ends].map(([of, endMs]) => ({ key: of, endMs }));
+    expect(machine.rowsWithEnd).toBe(known.length);
+    const ended = known.filter(({ endMs }) => endMs <= this.#nowMs);
+    const due = machine.endedRows(this.#nowMs, 1000).map(({ key: of, endMs }) => ({ key: text(of), endMs }));
+    expect(due.map(({ endMs }) => endMs)).toEqual(ended.map(({ endMs }) => endMs).sort((a, b) => a - b));
+    expect(new Set(due.map(({ key: of }) => of))).toEqual(new Set(ended.map(({ key: of }) => of)));
   }
 
   #compareLeases(): void {
@@ -246,11 +286,14 @@ class Pair {
     expect([machine.revision, machine.compactRevision]).toEqual([this.model.revision, this.model.compactRevision]);
     for (let revision = Math.max(1, machine.compactRevision); revision <= machine.revision; revision += 1) {
       const result = machine.read({ ...PLAIN_RANGE, ...ALL, revision }).advance(1e9);
-      expect(plain(result)).toEqual({
-        ok: true,
-        revision: this.model.revision,
-        reply: { ...(this.model.range({ ...PLAIN_RANGE, ...ALL }, this.model.states[revision]) as object) },
-      });
+      // A frozen state is of a time that the model has left behind.
+      const shown = machine === this.machine ? (value: unknown) => value : withoutEnds;
+      const expected = this.model.range(
+        { ...PLAIN_RANGE, ...ALL },
+        machine.clusterTimeMs,
+        this.model.states[revision],
+      ) as object;
+      expect(shown(plain(result))).toEqual(shown({ ok: true, revision: this.model.revision, reply: expected }));
     }
     expect(machine.stats().keys).toBe(this.model.states[this.model.revision]!.size);
     const from = Math.max(1, machine.compactRevision);
@@ -270,13 +313,13 @@ class Pair {
   #apply(command: Command, slice: number): void {
     const before = this.machine.revision;
     const probe = "key" in command ? command.key : Uint8Array.of(97);
-    const shown = plain(this.machine.get(probe));
+    const shown = blurred(this.machine.get(probe));
     this.machine.start(this.#context(), command);
     let outcome: Outcome | undefined;
     while ((outcome = this.machine.advance(slice)) === undefined) {
       // Readers see the state before the command until it is finished.
       expect(this.machine.revision).toBe(before);
-      expect(plain(this.machine.get(probe))).toEqual(shown);
+      expect(blurred(this.machine.get(probe))).toEqual(shown);
       expect(this.machine.sweep(1)).toBe(false);
     }
     expect(plain(outcome)).toEqual(this.model.apply(command, this.#nowMs));
@@ -315,6 +358,7 @@ class Pair {
       this.machine.checkpointed(frozen);
       const loaded = this.#load();
       loaded.checkInvariants();
+      this.#compareEnds(loaded, this.#frozenEnds);
       if (frozen.revision === this.model.revision && loaded.compactRevision === this.model.compactRevision) {
         this.#compare(loaded);
         expect(hashOf(loaded)).toEqual(hashOf(this.machine));
@@ -332,7 +376,7 @@ class Pair {
   /** A process that ends and begins again from a checkpoint of just now. */
   #restart(): void {
     this.#frozenDirty = this.#meta !== undefined;
-    this.#frozen = this.machine.freeze({ onlyDirty: this.#frozenDirty });
+    this.#freeze();
     const before = hashOf(this.machine);
     this.#write({ do: "checkpoint", bytes: 1e9, fails: false });
     const { appliedIndex, clusterTimeMs, wallTimeMs } = this.machine;
@@ -340,6 +384,7 @@ class Pair {
     expect(hashOf(this.machine)).toEqual(before);
     expect(this.machine).toMatchObject({ appliedIndex, clusterTimeMs, wallTimeMs });
     this.#compareLeases();
+    this.#compareEnds();
   }
 
   /** Turns shares into revisions. */
@@ -380,6 +425,24 @@ const PLAIN_RANGE: RangeOperation = {
   minCreateRevision: 0,
   maxCreateRevision: 0,
 };
+
+/** What is left of a row's time is as of when the row is read, and a read takes its time. */
+function withoutEnds(result: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(result, (name, value: unknown) =>
+      name === "ttlMs" ? undefined : typeof value === "bigint" ? String(value) : value,
+    ),
+  );
+}
+
+/** Time goes on while a command is at work; only whether a row has an end stays. */
+function blurred(result: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(plain(result), (name, value: unknown) =>
+      name === "ttlMs" ? "some" : typeof value === "bigint" ? String(value) : value,
+    ),
+  );
+}
 
 function hashOf(machine: Machine): unknown {
   const task = machine.hash();

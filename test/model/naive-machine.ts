@@ -10,7 +10,15 @@ import {
 /** What is compared: outcomes and rows with bytes as text. */
 export type Plain = unknown;
 
-type Row = { key: string; value: string; createRevision: number; modRevision: number; version: number; lease: bigint };
+type Row = {
+  key: string;
+  value: string;
+  createRevision: number;
+  modRevision: number;
+  version: number;
+  lease: bigint;
+  ttlMs?: number;
+};
 type Change = { type: "put" | "delete"; row: Row; sub: number };
 
 /** Bytes as text, one character a byte: compares like the bytes. */
@@ -40,10 +48,16 @@ export class NaiveMachine {
   readonly states: Map<string, Row>[] = [new Map(), new Map()];
   readonly changes: Change[][] = [[], []];
   readonly leases = new Map<bigint, { readonly ttlSeconds: number; readonly deadlineMs: number }>();
+  /** When the rows end that have an end. */
+  ends = new Map<string, number>();
+  #workingEnds = this.ends;
 
   apply(command: Command, nowMs: number): Plain {
+    this.#workingEnds = new Map(this.ends);
     try {
-      return { ok: true, ...this.#apply(command, nowMs) };
+      const done = { ok: true, ...this.#apply(command, nowMs) };
+      this.ends = this.#workingEnds;
+      return done;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       const { revision, compactRevision } = this;
@@ -79,14 +93,19 @@ export class NaiveMachine {
       const reply = this.#lease(command, nowMs);
       return { revision: this.revision, reply };
     }
-    if (command.type !== "put" && command.type !== "delete" && command.type !== "range" && command.type !== "txn")
-      throw new Error("Not in this model");
+    if (command.type === "expireRows") {
+      const ended = command.rows.map(({ key, endMs }) => ({ key: text(key), endMs }));
+      const keys = ended.filter(({ key, endMs }) => this.ends.get(key) === endMs && endMs <= nowMs);
+      const deleted = this.#remove(keys.map(({ key }) => key));
+      return { revision: this.revision, reply: { type: "delete", deleted, previous: [] } };
+    }
+    if (!isOperation(command)) throw new Error("Not in this model");
     if (command.type === "txn" && conflicts(command)) throw new Refused("duplicateKey");
     const before = this.states[this.revision]!;
     const working = new Map(before);
     const changes: Change[] = [];
     this.#validate(command, before);
-    const reply = this.#operate(command, before, working, changes);
+    const reply = this.#operate(command, before, working, changes, nowMs);
     if (changes.length > 0) {
       this.revision += 1;
       this.states.push(working);
@@ -141,10 +160,15 @@ export class NaiveMachine {
   #revoke(id: bigint): number {
     const keys = this.keysOf(id);
     this.leases.delete(id);
+    return this.#remove(keys);
+  }
+
+  #remove(keys: readonly string[]): number {
     if (keys.length === 0) return 0;
     this.revision += 1;
     const state = new Map(this.states[this.revision - 1]);
     for (const key of keys) state.delete(key);
+    for (const key of keys) this.#workingEnds.delete(key);
     this.states.push(state);
     const row = { value: "", createRevision: 0, modRevision: this.revision, version: 0, lease: 0n };
     this.changes.push(keys.map((key, sub) => ({ type: "delete", row: { key, ...row }, sub })));
@@ -177,10 +201,17 @@ export class NaiveMachine {
         for (const inner of this.#chosen(operation, before)) this.#validate(inner, before);
         return;
       case "delete":
+      case "touch":
     }
   }
 
-  #operate(operation: Operation, before: Map<string, Row>, working: Map<string, Row>, changes: Change[]): Plain {
+  #operate(
+    operation: Operation,
+    before: Map<string, Row>,
+    working: Map<string, Row>,
+    changes: Change[],
+    nowMs: number,
+  ): Plain {
     const revision = this.revision + 1;
     switch (operation.type) {
       case "put": {
@@ -195,6 +226,7 @@ export class NaiveMachine {
           lease: operation.ignoreLease ? old!.lease : operation.lease,
         };
         working.set(key, row);
+        this.#setEnd(key, operation.ttlMs ?? 0, nowMs);
         changes.push({ type: "put", row, sub: changes.length });
         return { type: "put", previous: operation.previous ? old : undefined };
       }
@@ -203,23 +235,55 @@ export class NaiveMachine {
         rows.sort((a, b) => (a.key < b.key ? -1 : 1));
         for (const { key } of rows) {
           working.delete(key);
+          this.#workingEnds.delete(key);
           const row = { key, value: "", createRevision: 0, modRevision: revision, version: 0, lease: 0n };
           changes.push({ type: "delete", row, sub: changes.length });
         }
         return { type: "delete", deleted: rows.length, previous: operation.previous ? rows : [] };
       }
       case "range":
-        return this.range(operation, operation.revision > 0 ? this.states[operation.revision]! : working);
+        return this.#range(
+          operation,
+          operation.revision > 0 ? this.states[operation.revision]! : working,
+          working,
+          nowMs,
+        );
+      case "touch": {
+        const key = text(operation.key);
+        const touched = working.has(key);
+        if (touched) this.#setEnd(key, operation.ttlMs, nowMs);
+        return { type: "touch", touched };
+      }
       case "txn":
         return {
           type: "txn",
           succeeded: this.#holds(operation, before),
-          replies: this.#chosen(operation, before).map((inner) => this.#operate(inner, before, working, changes)),
+          replies: this.#chosen(operation, before).map((inner) =>
+            this.#operate(inner, before, working, changes, nowMs),
+          ),
         };
     }
   }
 
-  range(operation: RangeOperation, state = this.states[this.revision]!): Plain {
+  #setEnd(key: string, ttlMs: number, nowMs: number): void {
+    if (ttlMs === 0) this.#workingEnds.delete(key);
+    else this.#workingEnds.set(key, nowMs + 1 + ttlMs);
+  }
+
+  range(operation: RangeOperation, nowMs: number, state = this.states[this.revision]!): Plain {
+    this.#workingEnds = this.ends;
+    return this.#range(operation, state, this.states[this.revision]!, nowMs);
+  }
+
+  /** A row has an end while it is the newest of its key. */
+  #withEnd(row: Row, working: Map<string, Row>, nowMs: number): Row {
+    const endMs = this.#workingEnds.get(row.key);
+    return endMs === undefined || working.get(row.key) !== row
+      ? row
+      : { ...row, ttlMs: Math.max(0, endMs - 1 - nowMs) };
+  }
+
+  #range(operation: RangeOperation, state: Map<string, Row>, working: Map<string, Row>, nowMs: number): Plain {
     let rows = [...state.values()].filter(({ key }) => inRange(operation, key));
     rows.sort((a, b) => (a.key < b.key ? -1 : 1));
     const count = rows.length;
@@ -244,8 +308,13 @@ export class NaiveMachine {
     rows.sort((a, b) => (a[by] < b[by] ? -sign : a[by] > b[by] ? sign : 0));
     const more = operation.limit > 0 && rows.length > operation.limit;
     if (more) rows = rows.slice(0, operation.limit);
+    rows = rows.map((row) => this.#withEnd(row, working, nowMs));
     return { type: "range", rows: operation.keysOnly ? rows.map((row) => ({ ...row, value: "" })) : rows, count, more };
   }
+}
+
+function isOperation(command: Command): command is Operation {
+  return ["put", "delete", "range", "touch", "txn"].includes(command.type);
 }
 
 export function inRange(range: KeyRange, key: string): boolean {

@@ -223,6 +223,15 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 23,
   },
   {
+    name: "touched-row-expires",
+    file: "node/machine/expire-rows.ts",
+    find: "endMs <= store.nowMs && store.ends.working(slot) === endMs",
+    replace: "endMs <= store.nowMs && store.ends.working(slot) !== 0",
+    why: "A row that was touched while its end was on the way ends all the same",
+    settings: { rowHolders: 2 },
+    seed: 2,
+  },
+  {
     name: "cluster-time-of-own-clock",
     file: "node/runtime/stamps.ts",
     find: "this.#base.clusterTimeMs + elapsed",

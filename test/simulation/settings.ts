@@ -42,6 +42,8 @@ export interface Settings {
   readonly syncDelayMs: readonly [number, number];
   /** Clients that hold a lease. */
   readonly leaseHolders: number;
+  /** Clients that keep a row with a time to live. */
+  readonly rowHolders: number;
 }
 
 /** Nothing happens by chance but delays: a scenario has the stage. */
@@ -97,5 +99,6 @@ export function drawSettings(random: Prng): Settings {
       [1, 20],
     ]),
     leaseHolders: random.pick([0, 0, 1, 3]),
+    rowHolders: random.pick([0, 0, 1, 2]),
   };
 }

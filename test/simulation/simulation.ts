@@ -10,6 +10,7 @@ import { Faults } from "./faults.ts";
 import { Invariants, InvariantViolation } from "./invariants.ts";
 import { LEASE_PREFIX, LeaseHolder } from "./lease-holder.ts";
 import { addressOf, SimNode } from "./node.ts";
+import { RowHolder } from "./row-holder.ts";
 import { CALM, drawSettings, type Settings } from "./settings.ts";
 import { type Scenario, Stage } from "./stage.ts";
 
@@ -82,7 +83,7 @@ export class Simulation {
   readonly #changes: Change[] = [];
   readonly #trace: string[] = [];
   readonly #clients: readonly Client[];
-  readonly #leaseHolders: readonly LeaseHolder[];
+  readonly #holders: readonly (LeaseHolder | RowHolder)[];
   readonly #faults: Faults;
   readonly #verbose: boolean;
   readonly #scenario: Scenario | undefined;
@@ -107,10 +108,16 @@ export class Simulation {
       { length: this.settings.clients },
       (_, position) => new Client(this, `c${position}`, this.random.fork(`client-${position}`)),
     );
-    this.#leaseHolders = Array.from(
-      { length: this.settings.leaseHolders },
-      (_, position) => new LeaseHolder(this, `h${position}`, this.random.fork(`holder-${position}`)),
-    );
+    this.#holders = [
+      ...Array.from(
+        { length: this.settings.leaseHolders },
+        (_, position) => new LeaseHolder(this, `h${position}`, this.random.fork(`holder-${position}`)),
+      ),
+      ...Array.from(
+        { length: this.settings.rowHolders },
+        (_, position) => new RowHolder(this, `r${position}`, this.random.fork(`row-holder-${position}`)),
+      ),
+    ];
     this.#faults = new Faults(this, this.random.fork("faults"));
   }
 
@@ -159,12 +166,12 @@ export class Simulation {
   /** Clients at work, while faults happen. */
   #befall(): void {
     this.administrator.start();
-    for (const client of [...this.#clients, ...this.#leaseHolders]) client.start();
+    for (const client of [...this.#clients, ...this.#holders]) client.start();
     this.#faults.start();
     const end = this.clock.now + this.settings.durationMs;
     this.#until("", Infinity, () => this.clock.now >= end);
     this.#faults.stop();
-    for (const client of [...this.#clients, ...this.#leaseHolders]) client.stop();
+    for (const client of [...this.#clients, ...this.#holders]) client.stop();
   }
 
   /** Nothing but the scenario, until it came to its point once. */
@@ -293,7 +300,7 @@ export class Simulation {
     this.#mix(this.clock.events);
     this.#guard(() => {
       const first = this.#invariants.applied(node, entry, this.nodes);
-      if (first) for (const holder of this.#leaseHolders) holder.check(machine);
+      if (first) for (const holder of this.#holders) holder.check(machine);
       if (machine.revision <= this.#lastRevision) return;
       const { events } = machine.changes(ALL, this.#lastRevision + 1, machine.revision, {
         previous: false,

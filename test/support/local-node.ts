@@ -7,6 +7,7 @@ import {
   type TxnOperation,
 } from "../../node/machine/commands.ts";
 import { type Idempotency, type Lease, Machine, type ReadResult } from "../../node/machine/machine.ts";
+import { ROW_EXPIRIES_MAX } from "../../node/machine/limits.ts";
 import {
   type NodeApi,
   type NodeHeader,
@@ -46,6 +47,7 @@ export class LocalNode implements NodeApi {
     nextWriteFails: undefined,
   };
   readonly #hub: WatchHub;
+  #passedMs = 0;
   #index = 0;
 
   constructor(
@@ -213,10 +215,19 @@ export class LocalNode implements NodeApi {
     this.#hub.stop();
   }
 
+  /** Lets time go on, and ends the rows that it was for, as a leader does. */
+  pass(ms: number): void {
+    this.#passedMs += ms;
+    this.#apply({ type: "advanceTime" });
+    const rows = this.machine.endedRows(this.#index + this.#passedMs, ROW_EXPIRIES_MAX);
+    if (rows.length > 0) this.#apply({ type: "expireRows", rows });
+  }
+
   #apply(command: Command, idempotency?: Idempotency): Outcome {
     this.#index += 1;
+    const clusterTimeMs = this.#index + this.#passedMs;
     const outcome = this.machine.apply(
-      { index: this.#index, clusterTimeMs: this.#index, wallTimeMs: this.#index, idempotency },
+      { index: this.#index, clusterTimeMs, wallTimeMs: this.#index, idempotency },
       command,
     );
     this.#hub.advanced();

@@ -1,7 +1,7 @@
 import { ConcordError } from "../../node/client/errors.ts";
 import { HttpConnection } from "../../node/client/http-connection.ts";
 
-type Method = "GET" | "PUT" | "POST" | "DELETE";
+type Method = "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
 
 /** JSON to the REST door and back. */
 export class RestTester {

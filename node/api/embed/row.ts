@@ -12,6 +12,8 @@ export class Row {
   readonly modRevision: number;
   /** Changes since the creation, which is 1. */
   readonly version: number;
+  /** What was left of its time when it was read, ms; undefined for a row without an end, and for what is history. */
+  readonly ttlMs: number | undefined;
 
   constructor(row: KeyValue) {
     this.keyBytes = row.key.slice();
@@ -19,6 +21,7 @@ export class Row {
     this.createRevision = row.createRevision;
     this.modRevision = row.modRevision;
     this.version = row.version;
+    this.ttlMs = row.ttlMs;
   }
 
   /** The key as text. Keys that are not UTF-8 show replacement characters; use `keyBytes` for those. */

@@ -3,11 +3,14 @@ import {
   type Compare,
   type KeyRange,
   type Operation,
+  type PutOperation,
   type RangeOperation,
   type Reply,
+  type TouchOperation,
 } from "../../machine/commands.ts";
 import { type NodeApi, type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
 import { type WriteOptions } from "../../service/idempotency.ts";
+import { putOf } from "../../service/operations.ts";
 import { type Principal } from "../../service/principal.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
 import { answerOf } from "../../service/refusals.ts";
@@ -28,6 +31,11 @@ export interface ListOptions extends RequestOptions {
   readonly limit?: number;
   /** Read as of this revision; 0 for now. @default 0 */
   readonly revision?: number;
+}
+
+export interface PutOptions {
+  /** The row is deleted this many milliseconds after the write; left out, it stays. */
+  readonly ttlMs?: number;
 }
 
 export interface Change {
@@ -56,15 +64,15 @@ const bytes = (value: Bytes): Uint8Array => (typeof value === "string" ? encoder
 
 /** Builders for the operations and conditions of `txn`. */
 export const op = {
-  put: (key: Bytes, value: Bytes): Operation => ({
-    type: "put",
-    key: bytes(key),
-    value: bytes(value),
-    lease: 0n,
-    previous: false,
-    ignoreValue: false,
-    ignoreLease: false,
-  }),
+  put: (key: Bytes, value: Bytes, { ttlMs }: PutOptions = {}): PutOperation =>
+    putOf({
+      key: bytes(key),
+      value: bytes(value),
+      lease: 0n,
+      ...(ttlMs === undefined ? {} : { ttlMs: wholeMs(ttlMs, 1) }),
+    }),
+  /** Sets how long the row lives from now on, 0 for ever: neither revision nor change. */
+  touch: (key: Bytes, ttlMs: number): TouchOperation => ({ type: "touch", key: bytes(key), ttlMs: wholeMs(ttlMs, 0) }),
   get: (selection: Selection, options: ListOptions = {}): RangeOperation => rangeOperation(selection, options),
   delete: (selection: Selection): Operation => ({ type: "delete", ...keyRange(selection), previous: false }),
 } as const;
@@ -126,12 +134,30 @@ export class Store implements AsyncDisposable {
     return rowsOf((await this.#services.kv.range(OWNER, operation, "strong", options)).reply);
   }
 
-  /** Writes one key. Resolves when a majority has it on disk. */
-  async put(key: Bytes, value: Bytes, options: WriteOptions = {}): Promise<{ readonly revision: number }> {
-    const operation = op.put(key, value);
-    if (operation.type !== "put") throw new ConcordError("CONCORD_INTERNAL");
-    const { revision } = await this.#services.kv.put(OWNER, operation, options);
+  /**
+   * Writes one key. Resolves when a majority has it on disk.
+   *
+   * @example
+   * ```ts
+   * import { Concord } from "concord-kv";
+   *
+   * await using store = await Concord.open({ memory: true });
+   * await store.put("session/7", "ann", { ttlMs: 60_000 });
+   * console.log(store.get("session/7")?.text()); // ann
+   * ```
+   */
+  async put(key: Bytes, value: Bytes, options: WriteOptions & PutOptions = {}): Promise<{ readonly revision: number }> {
+    const { revision } = await this.#services.kv.put(OWNER, op.put(key, value, options), options);
     return { revision };
+  }
+
+  /**
+   * Sets how long a row lives from now on; 0: for ever. Neither a revision nor a change that a watch sees.
+   *
+   * @returns false when there is no such row.
+   */
+  async touch(key: Bytes, ttlMs: number, options: WriteOptions = {}): Promise<boolean> {
+    return (await this.#services.kv.touch(OWNER, op.touch(key, ttlMs), options)).reply.touched;
   }
 
   /** Deletes one key, or all keys of a selection, in one revision. */
@@ -231,6 +257,11 @@ async function* changes(watch: ReturnType<NodeApi["watch"]>): AsyncIterableItera
 
 function rowsOf(reply: Reply): Row[] {
   return reply.type === "range" ? reply.rows.map((row) => new Row(row)) : [];
+}
+
+function wholeMs(ttlMs: number, minimum: 0 | 1): number {
+  if (Number.isSafeInteger(ttlMs) && ttlMs >= minimum) return ttlMs;
+  throw new ConcordError("CONCORD_INVALID_ARGUMENT", `ttlMs is ${ttlMs}, expected whole milliseconds from ${minimum}`);
 }
 
 function one(key: Bytes): KeyRange {

@@ -53,6 +53,7 @@ export function txnResponse(reply: Extract<Reply, { type: "txn" }>, revision: nu
           return { response_delete_range: { header, ...deleteResponse(each) } };
         case "txn":
           return { response_txn: { header, ...txnResponse(each, revision) } };
+        case "touch":
         case "compact":
         case "leaseGrant":
         case "leaseRevoke":

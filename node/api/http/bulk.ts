@@ -1,10 +1,19 @@
 import { ConcordError } from "../../client/errors.ts";
-import { BulkDelete, BulkGet, BulkPut, type BulkRows, type Deleted, type Written } from "../../client/rest.ts";
+import {
+  BulkDelete,
+  BulkGet,
+  BulkPut,
+  type BulkRows,
+  BulkTouch,
+  type Deleted,
+  type Touched,
+  type Written,
+} from "../../client/rest.ts";
 import { type Operation, type Reply } from "../../machine/commands.ts";
 import { type ReadLevel } from "../../runtime/node-api.ts";
 import { rangeOf } from "../../service/operations.ts";
 import { type Exchange } from "./exchange.ts";
-import { putItem } from "./put-item.ts";
+import { putItem, touchItem } from "./put-item.ts";
 import { keyOf, NO_BYTES, rowJson } from "./row.ts";
 
 const PREFIX = "/api/v1/bulk/";
@@ -16,13 +25,11 @@ export function isBulkPath(path: string): boolean {
 
 /** Many keys in one txn, at one revision; routes and bodies are described in client/rest.ts. */
 export async function handleBulk(exchange: Exchange, limits: { readonly valueBytesMax: number }): Promise<void> {
-  const action = exchange.path.slice(PREFIX.length);
-  if (action !== "put" && action !== "get" && action !== "delete") throw exchange.noSuchRoute();
+  const action = ACTIONS.get(exchange.path.slice(PREFIX.length));
+  if (action === undefined) throw exchange.noSuchRoute();
   exchange.allowMethods("POST");
   exchange.query();
-  if (action === "put") await put(exchange, limits.valueBytesMax);
-  else if (action === "get") await get(exchange, limits.valueBytesMax);
-  else await remove(exchange, limits.valueBytesMax);
+  await action(exchange, limits.valueBytesMax);
 }
 
 async function put(exchange: Exchange, bytesMax: number): Promise<void> {
@@ -62,6 +69,23 @@ async function remove(exchange: Exchange, bytesMax: number): Promise<void> {
   const deleted = replies.reduce((sum, reply) => sum + (reply.type === "delete" ? reply.deleted : 0), 0);
   exchange.send({ revision, deleted } satisfies Deleted);
 }
+
+async function touch(exchange: Exchange, bytesMax: number): Promise<void> {
+  const { items } = await exchange.json(BulkTouch, bytesMax);
+  const { revision, replies } = await carryOut(
+    exchange,
+    items.map((item, at) => touchItem(`/items/${at}`, item)),
+  );
+  const touched = replies.filter((reply) => reply.type === "touch" && reply.touched).length;
+  exchange.send({ revision, touched } satisfies Touched);
+}
+
+const ACTIONS: ReadonlyMap<string, (exchange: Exchange, bytesMax: number) => Promise<void>> = new Map([
+  ["put", put],
+  ["get", get],
+  ["delete", remove],
+  ["touch", touch],
+]);
 
 async function carryOut(
   exchange: Exchange,

@@ -1,5 +1,5 @@
 import { ConcordError } from "../../client/errors.ts";
-import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from "../../client/rest.ts";
+import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, ROW_TTL_SECONDS_MAX, type Touched } from "../../client/rest.ts";
 import { type Compare, type Operation, type Reply } from "../../machine/commands.ts";
 import { putOf, rangeOf } from "../../service/operations.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
@@ -15,7 +15,9 @@ const ZERO_BYTE = new Uint8Array(1);
  *
  *     GET    /api/v1/kv/{key}?revision=&consistency=   -> Row & { revision }; with `Accept: application/octet-stream`
  *                                                         the bare value. 404 when there is no such key.
- *     PUT    /api/v1/kv/{key}?lease=                    -> { revision }; the body is the value, byte for byte
+ *     PUT    /api/v1/kv/{key}?lease=&ttlSeconds=         -> { revision }; the body is the value, byte for byte
+ *     PATCH  /api/v1/kv/{key}?ttlSeconds=                -> { revision, touched }; how long the row lives from now on, 0
+ *                                                         for ever: neither revision nor event. 404 when there is none.
  *     DELETE /api/v1/kv/{key}                           -> { revision, deleted }
  *     GET    /api/v1/kv?prefix=&limit=&cursor=&revision=&keysOnly=&consistency=
  *                                                       -> { items, count, revision, cursor? }
@@ -33,7 +35,7 @@ export async function handleKv(exchange: Exchange, limits: { readonly valueBytes
     await list(exchange);
     return;
   }
-  exchange.allowMethods("GET", "HEAD", "PUT", "DELETE");
+  exchange.allowMethods("GET", "HEAD", "PUT", "PATCH", "DELETE");
   const key = percentDecode(exchange.path.slice(PREFIX.length + 1), "path");
   if (key.length === 0) throw new ConcordError("CONCORD_KEY_EMPTY");
   if (key.length > KEY_BYTES_MAX) {
@@ -41,6 +43,7 @@ export async function handleKv(exchange: Exchange, limits: { readonly valueBytes
   }
   if (exchange.method === "PUT") await put(exchange, key, limits.valueBytesMax);
   else if (exchange.method === "DELETE") await remove(exchange, key);
+  else if (exchange.method === "PATCH") await touch(exchange, key);
   else await get(exchange, key);
 }
 
@@ -67,10 +70,11 @@ async function get(exchange: Exchange, key: Buffer): Promise<void> {
 }
 
 async function put(exchange: Exchange, key: Buffer, valueBytesMax: number): Promise<void> {
-  const { lease } = exchange.query("lease");
+  const { lease, ttlSeconds } = exchange.query("lease", "ttlSeconds");
   const compare = condition(exchange, key);
   const attached = lease === undefined ? 0n : leaseId("lease", lease.toString("latin1"));
-  const operation = putOf({ key, value: await exchange.body(valueBytesMax), lease: attached });
+  const ttl = ttlSeconds === undefined ? {} : { ttlMs: ttlOf(ttlSeconds, 1) };
+  const operation = putOf({ key, value: await exchange.body(valueBytesMax), lease: attached, ...ttl });
   const { revision } = await write(exchange, operation, compare);
   exchange.send({ revision }, { etag: `"${revision}"`, "concord-revision": String(revision) });
 }
@@ -85,21 +89,32 @@ async function remove(exchange: Exchange, key: Buffer): Promise<void> {
   );
 }
 
+async function touch(exchange: Exchange, key: Buffer): Promise<void> {
+  const { ttlSeconds } = exchange.query("ttlSeconds");
+  if (ttlSeconds === undefined) throw badRequest("Expected ttlSeconds, 0 for a row without end");
+  const operation: Operation = { type: "touch", key, ttlMs: ttlOf(ttlSeconds, 0) };
+  const { revision, reply } = await write(exchange, operation, condition(exchange, key));
+  if (reply.type !== "touch" || !reply.touched) throw new ConcordError("CONCORD_KEY_NOT_FOUND");
+  exchange.send({ revision, touched: 1 } satisfies Touched, { "concord-revision": String(revision) });
+}
+
+function ttlOf(text: Buffer, minimum: 0 | 1): number {
+  return 1000 * wholeNumber("ttlSeconds", text, minimum, ROW_TTL_SECONDS_MAX);
+}
+
 /** A plain operation, or one that a condition guards: then a txn of one compare and one operation. */
 async function write(
   exchange: Exchange,
-  operation: Extract<Operation, { type: "put" | "delete" }>,
+  operation: Extract<Operation, { type: "put" | "delete" | "touch" }>,
   compare: Compare | undefined,
 ): Promise<{ readonly revision: number; readonly reply: Reply }> {
   const { kv } = exchange.services;
   const principal = exchange.principal();
   const options = exchange.writeOptions();
   if (compare === undefined) {
-    return exchange.written(
-      operation.type === "put"
-        ? await kv.put(principal, operation, options)
-        : await kv.delete(principal, operation, options),
-    );
+    if (operation.type === "put") return exchange.written(await kv.put(principal, operation, options));
+    if (operation.type === "touch") return exchange.written(await kv.touch(principal, operation, options));
+    return exchange.written(await kv.delete(principal, operation, options));
   }
   const txn = { type: "txn", compares: [compare], success: [operation], failure: [] } as const;
   const { revision, reply } = exchange.written(await kv.txn(principal, txn, "strong", options));

@@ -11,7 +11,7 @@ import { type Compare, type Operation, type Reply, type TxnOperation as MachineT
 import { rangeOf } from "../../service/operations.ts";
 import { badRequest, type Exchange } from "./exchange.ts";
 import { leaseId } from "./parameters.ts";
-import { putItem } from "./put-item.ts";
+import { putItem, touchItem } from "./put-item.ts";
 import { bytesOf, keyRangeOf, rowJson } from "./row.ts";
 
 const PATH = "/api/v1/txn";
@@ -44,15 +44,16 @@ function txnOperation(where: string, request: TxnRequest): MachineTxn {
   };
 }
 
-/** The schema saw to it that it is exactly one of the four. */
+/** The schema saw to it that it is exactly one of them. */
 function operationOf(where: string, operation: TxnOperation): Operation {
-  const { put, get, delete: remove, txn } = operation;
+  const { put, get, delete: remove, touch, txn } = operation;
   if (put !== undefined) return putItem(`${where}/put`, put);
+  if (touch !== undefined) return touchItem(`${where}/touch`, touch);
   if (txn !== undefined) return txnOperation(`${where}/txn`, txn);
   if (remove !== undefined) {
     return { type: "delete", ...keyRangeOf(`${where}/delete`, remove), previous: remove.previous === true };
   }
-  if (get === undefined) throw badRequest(`${where}: expected put, get, delete or txn`);
+  if (get === undefined) throw badRequest(`${where}: expected put, get, delete, touch or txn`);
   const { revision = 0, limit = LIST_LIMIT_DEFAULT, keysOnly = false } = get;
   return rangeOf({ ...keyRangeOf(`${where}/get`, get), revision, limit, keysOnly });
 }
@@ -101,6 +102,8 @@ function resultOf(operation: Operation | undefined, reply: Reply): TxnResult {
     }
     case "delete":
       return { delete: { deleted: reply.deleted, previous: reply.previous.map((row) => rowJson(row, false)) } };
+    case "touch":
+      return { touch: { touched: reply.touched } };
     case "txn":
       return { txn: { succeeded: reply.succeeded, results: resultsOf(operation, reply) } };
     default:
