@@ -14,7 +14,11 @@ export interface KvList {
 
 export interface ReadOptions extends CallOptions {
   /** @default strong */
-  readonly consistency?: "strong" | "eventual" | undefined;
+  readonly consistency?: "strong" | "leader" | "eventual" | undefined;
+  /** What an eventual read must show at least: the revision of an earlier answer, so that time never goes back. */
+  readonly minRevision?: number | undefined;
+  /** What an eventual read must show: everything acknowledged this long ago. */
+  readonly maxStalenessMs?: number | undefined;
   /** 0 or undefined: the newest. */
   readonly revision?: number | undefined;
 }
@@ -101,8 +105,13 @@ function escapeBytes(bytes: Uint8Array | string): string {
 }
 
 function readQuery(options: ReadOptions): Record<string, string | undefined> {
-  const { revision = 0, consistency } = options;
-  return { revision: revision === 0 ? undefined : String(revision), consistency };
+  const { revision = 0, consistency, minRevision, maxStalenessMs } = options;
+  return {
+    revision: revision === 0 ? undefined : String(revision),
+    consistency,
+    minRevision: minRevision === undefined ? undefined : String(minRevision),
+    maxStalenessMs: maxStalenessMs === undefined ? undefined : String(maxStalenessMs),
+  };
 }
 
 function queryOf(parameters: Readonly<Record<string, string | undefined>>): string {

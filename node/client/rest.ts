@@ -10,7 +10,7 @@ import { Type, type Static, type TProperties } from "typebox";
  *     GET    /api/v1/leases/{id}?keys=true                -> LeaseInfo
  *     POST   /api/v1/leases/{id}/keepalive                -> RenewedLease
  *     DELETE /api/v1/leases/{id}                          -> Deleted         its keys go too
- *     POST   /api/v1/txn                    TxnRequest    -> TxnAnswer
+ *     POST   /api/v1/txn?<read>             TxnRequest    -> TxnAnswer
  *     POST   /api/v1/bulk/put               BulkPut       -> Written         one txn at one revision each
  *     POST   /api/v1/bulk/get               BulkGet       -> BulkRows
  *     POST   /api/v1/bulk/delete            BulkDelete    -> Deleted
@@ -218,7 +218,9 @@ export const BulkPut = request({ items: Type.Array(PutItem, bulk) });
 export type BulkPut = Static<typeof BulkPut>;
 export const BulkGet = request({
   keys: Keys,
-  consistency: Type.Optional(Type.Enum(["strong", "eventual"], { default: "strong" })),
+  consistency: Type.Optional(Type.Enum(["strong", "leader", "eventual"], { default: "strong" })),
+  minRevision: Type.Optional(Revision),
+  maxStalenessMs: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type BulkGet = Static<typeof BulkGet>;
 export const BulkTouch = request({ items: Type.Array(TouchItem, bulk) });

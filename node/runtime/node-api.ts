@@ -25,8 +25,30 @@ export interface ProposeOptions extends RequestOptions {
   readonly idempotency?: Idempotency | undefined;
 }
 
-/** `leader` and `strong` confirm leadership by a quorum round that starts after the request; `eventual` reads what is here. */
-export type ReadLevel = "eventual" | "strong";
+/**
+ * `leader` and `strong` are linearizable: leadership is confirmed by a quorum round that starts after the request. A
+ * follower that is asked for `leader` answers as `strong`, and says so. `eventual` reads what is here.
+ */
+export type ReadLevel = "eventual" | "leader" | "strong";
+
+/** What an `eventual` read must hold to; where it does not by itself, it is confirmed as a `strong` one is. */
+export interface ReadOptions extends RequestOptions {
+  /** Nothing older than this revision, as that of an earlier answer: a client never sees time go back. */
+  readonly minRevision?: number | undefined;
+  /** Everything is seen that was acknowledged this long before the read. */
+  readonly maxStalenessMs?: number | undefined;
+}
+
+/** What an answer is worth. */
+export interface Freshness {
+  /** As it was read; `strong` where `eventual` was not enough, or where a follower was asked for `leader`. */
+  readonly level: ReadLevel;
+  readonly term: number;
+  /** What was acknowledged longer ago is seen. Undefined: not known, this member confirmed no read yet. */
+  readonly stalenessMs: number | undefined;
+}
+
+export type ReadAnswer = ReadResult & { readonly freshness: Freshness };
 
 export interface WatchRequest extends KeyRange {
   /** First revision wanted; 0 = from the next change on. */
@@ -108,7 +130,7 @@ export interface NodeApi {
   /** What this member knows; in the order of their ids. */
   leases(): readonly Lease[];
   /** A range or a read-only txn. `eventual` without a signal to wait for resolves at once. */
-  read(operation: RangeOperation | TxnOperation, level: ReadLevel, options?: RequestOptions): Promise<ReadResult>;
+  read(operation: RangeOperation | TxnOperation, level: ReadLevel, options?: ReadOptions): Promise<ReadAnswer>;
   /** Synchronous local read of one key. */
   getLocal(key: Uint8Array, revision?: number): ReadResult;
   /**

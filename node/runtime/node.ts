@@ -9,6 +9,7 @@ import {
 import { type Lease, Machine, type ReadResult } from "../machine/machine.ts";
 import { SnapshotEncoder } from "../codec/snapshot.ts";
 import { membersConfiguration } from "./configuration.ts";
+import { FreshnessTracker } from "./freshness.ts";
 import { type Member } from "./member.ts";
 import { type MembershipAnswer } from "./membership-requests.ts";
 import {
@@ -16,7 +17,9 @@ import {
   type NodeHeader,
   type NodeInfo,
   type ProposeOptions,
+  type ReadAnswer,
   type ReadLevel,
+  type ReadOptions,
   type RequestOptions,
   type Watch,
   type WatchRequest,
@@ -34,6 +37,7 @@ const SLICE_BYTES = 256 << 10;
 
 /** The promises that doors and embedding programs use, over a member that speaks in completions. */
 export class ConcordNode implements NodeApi {
+  readonly #freshness = new FreshnessTracker();
   readonly #member: Member;
 
   constructor(member: Member) {
@@ -119,20 +123,30 @@ export class ConcordNode implements NodeApi {
 
   async barrier(options: RequestOptions = {}): Promise<void> {
     const replica = this.#replica();
-    return this.#settle<undefined>(options, "read", (timeoutMs, done) => replica.barrier(timeoutMs, done));
+    const beganAt = replica.environment.now();
+    await this.#settle<undefined>(options, "read", (timeoutMs, done) => replica.barrier(timeoutMs, done));
+    this.#freshness.confirmed(replica, beganAt);
   }
 
   async read(
     operation: RangeOperation | TxnOperation,
     level: ReadLevel,
-    options: RequestOptions = {},
-  ): Promise<ReadResult> {
-    if (level === "strong") await this.barrier(options);
-    const task = this.#replica().machine.read(operation);
+    options: ReadOptions = {},
+  ): Promise<ReadAnswer> {
+    const confirm = this.#freshness.mustConfirm(this.#replica(), level, options);
+    if (confirm) await this.barrier(options);
+    const replica = this.#replica();
+    const { machine } = replica;
+    const freshness = this.#freshness.of(replica, confirm);
+    if ((options.minRevision ?? 0) > machine.revision) {
+      const { revision, compactRevision } = machine;
+      return { ok: false, revision, reason: "futureRevision", compactRevision, freshness };
+    }
+    const task = machine.read(operation);
     try {
       for (;;) {
         const result = task.advance(SLICE_KEYS);
-        if (result !== undefined) return result;
+        if (result !== undefined) return { ...result, freshness };
         await this.#turn();
         if (options.signal?.aborted === true) throw new ConcordError("CONCORD_CANCELLED");
       }

@@ -5,7 +5,7 @@ import {
   type TouchOperation,
   type TxnOperation,
 } from "../machine/commands.ts";
-import { type NodeApi, type ReadLevel, type RequestOptions } from "../runtime/node-api.ts";
+import { type NodeApi, type ReadLevel, type ReadOptions, type RequestOptions } from "../runtime/node-api.ts";
 import { accessesOf, authorize, isReadOnly } from "./authorize.ts";
 import { type IdempotencyKeys, keyDigest, type WriteOptions } from "./idempotency.ts";
 import { type Principal } from "./principal.ts";
@@ -28,7 +28,7 @@ export class KvService {
     principal: Principal,
     operation: RangeOperation,
     level: ReadLevel,
-    options?: RequestOptions,
+    options?: ReadOptions,
   ): Promise<Answer<"range">> {
     authorize(principal, accessesOf(operation));
     return answerOf(await this.#node.read(operation, level, options), "range");
@@ -55,7 +55,7 @@ export class KvService {
     principal: Principal,
     operation: TxnOperation,
     level: ReadLevel,
-    options?: WriteOptions,
+    options?: WriteOptions & ReadOptions,
   ): Promise<Answer<"txn">> {
     authorize(principal, accessesOf(operation));
     if (isReadOnly(operation)) return answerOf(await this.#node.read(operation, level, options), "txn");

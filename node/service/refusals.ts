@@ -1,6 +1,7 @@
 import { ConcordError, type ErrorCode } from "../client/errors.ts";
 import { type Outcome, type RefusedReason, type Reply } from "../machine/commands.ts";
 import { type ReadResult } from "../machine/machine.ts";
+import { type Freshness, type ReadAnswer } from "../runtime/node-api.ts";
 
 /** What the doors call a refusal of the state machine. */
 const CODE_OF_REASON: Readonly<Record<RefusedReason, ErrorCode>> = {
@@ -36,6 +37,8 @@ export interface Answer<T extends Reply["type"]> {
   readonly reply: Extract<Reply, { readonly type: T }>;
   /** A write with this idempotency key was applied before, at `revision`. */
   readonly replayed: boolean;
+  /** Of a read. */
+  readonly freshness: Freshness | undefined;
 }
 
 /**
@@ -43,7 +46,7 @@ export interface Answer<T extends Reply["type"]> {
  *
  * @throws ConcordError for a refusal, with `revision` and `compactRevision` in its details.
  */
-export function answerOf<T extends Reply["type"]>(result: Outcome | ReadResult, type: T): Answer<T> {
+export function answerOf<T extends Reply["type"]>(result: Outcome | ReadResult | ReadAnswer, type: T): Answer<T> {
   if (!result.ok) {
     const { revision, compactRevision } = result;
     throw new ConcordError(CODE_OF_REASON[result.reason], undefined, { details: { revision, compactRevision } });
@@ -51,7 +54,8 @@ export function answerOf<T extends Reply["type"]>(result: Outcome | ReadResult, 
   if (!isReply(result.reply, type)) {
     throw new ConcordError("CONCORD_INTERNAL", `The reply to a ${type} is a ${result.reply.type}`);
   }
-  return { revision: result.revision, reply: result.reply, replayed: "replayed" in result };
+  const freshness = "freshness" in result ? result.freshness : undefined;
+  return { revision: result.revision, reply: result.reply, replayed: "replayed" in result, freshness };
 }
 
 function isReply<T extends Reply["type"]>(reply: Reply, type: T): reply is Extract<Reply, { readonly type: T }> {

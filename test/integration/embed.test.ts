@@ -167,6 +167,25 @@ test("three programs form one store", async () => {
   expect((await third.read("k"))?.text()).toBe("from the second");
   expect(new Set(stores.map((store) => store.status().leaderId)).size).toBe(1);
 
+  // A read says what it is worth, and holds to what it is asked for.
+  const { leaderId } = first.status();
+  const leading = stores.find((store) => store.status().memberId === leaderId) as Concord;
+  const following = stores.find((store) => store !== leading) as Concord;
+  expect(await leading.page({ key: "k" })).toMatchObject({ consistency: "leader", stalenessMs: 0, count: 1 });
+  expect(await following.page({ key: "k" }, { consistency: "leader" })).toMatchObject({ consistency: "strong" });
+  const { revision } = await leading.put("k", "newer");
+  const seen = await following.page({ key: "k" }, { consistency: "eventual", minRevision: revision });
+  expect(seen.revision).toBe(revision);
+  expect(seen.rows[0]?.text()).toBe("newer");
+  const old = await following.page({ key: "k" }, { consistency: "eventual", maxStalenessMs: 3_600_000 });
+  expect(old).toMatchObject({ consistency: "eventual", term: seen.term });
+  expect(old.stalenessMs).toBeLessThan(3_600_000);
+  const fresh = { consistency: "eventual", maxStalenessMs: 0 } as const;
+  expect(await following.page({ key: "k" }, fresh)).toMatchObject({ consistency: "strong", stalenessMs: 0 });
+  await expect(
+    following.page({ key: "k" }, { consistency: "eventual", minRevision: revision + 1000 }),
+  ).rejects.toMatchObject({ code: "CONCORD_FUTURE_REVISION" });
+
   // Whichever member takes an attempt, and whoever leads: one write, one revision.
   const once = { idempotencyKey: Buffer.from("k1") };
   const written = await first.put("once", "1", once);
@@ -177,6 +196,14 @@ test("three programs form one store", async () => {
   await leader?.close();
   const rest = stores.filter((store) => store !== leader);
   expect(await Promise.all(rest.map(async (store) => store.put("once", "1", once)))).toEqual(rest.map(() => written));
+
+  // Without a quorum what is here can be read, but not when it must be fresh.
+  const [last, other] = rest as [Concord, Concord];
+  await other.close();
+  expect(await last.page({ key: "once" }, { consistency: "eventual" })).toMatchObject({ consistency: "eventual" });
+  await expect(last.page({ key: "once" }, { ...fresh, timeoutMs: 500 })).rejects.toMatchObject({
+    code: expect.stringMatching(/^CONCORD_(NO_LEADER|TIMEOUT)$/) as string,
+  });
 });
 
 test.each<[string, object, RegExp]>([

@@ -156,6 +156,20 @@ describe("KV", () => {
 });
 
 describe("without a leader, and at a learner", () => {
+  test("a serializable read holds to the bounds in its metadata", async () => {
+    await put("k", "v");
+    const read = (metadata: Record<string, string>) =>
+      etcd.call("KV", "Range", { key: bytes("k"), serializable: true }, metadata);
+    expect(await read({ "concord-min-revision": "2", "concord-max-staleness-ms": "60000" })).toMatchObject({
+      count: "1",
+    });
+    await expect(read({ "concord-min-revision": "99" })).rejects.toMatchObject({
+      code: 11,
+      details: "etcdserver: mvcc: required revision is a future revision",
+    });
+    await expect(read({ "concord-max-staleness-ms": "soon" })).rejects.toMatchObject({ code: 3 });
+  });
+
   test("linearizable calls fail, serializable reads work", async () => {
     await put("k", "v");
     doors.node.situation.leaderless = true;

@@ -33,6 +33,29 @@ const raw = (head: string, body = ""): Promise<string> =>
 const statusOf = (answer: string): number => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
 
 describe("keys and values", () => {
+  test.each(["strong", "leader", "eventual"] as const)(
+    "a read that is %s says what it is worth",
+    async (consistency) => {
+      await kv.put("k", "v");
+      expect(await kv.get("k", { consistency, minRevision: 2, maxStalenessMs: 60_000 })).toMatchObject({
+        valueText: "v",
+      });
+      for (const path of ["/api/v1/kv/k", "/api/v1/kv"]) {
+        const { headers } = await http.call({ method: "GET", path: `${path}?consistency=${consistency}` });
+        expect(headers).toMatchObject({ "concord-consistency": consistency, "concord-term": "2" });
+        expect(headers["concord-staleness-ms"]).toBe("0");
+      }
+      const txn = { success: [{ get: { keyText: "k" } }] };
+      const { headers } = await http.call({
+        method: "POST",
+        path: `/api/v1/txn?consistency=${consistency}`,
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(txn),
+      });
+      expect(headers["concord-consistency"]).toBe(consistency);
+    },
+  );
+
   test("a value comes back byte for byte, bare or in JSON", async () => {
     const value = Uint8Array.from({ length: 256 }, (_, byte) => byte);
     expect(await kv.put("k", value)).toEqual({ revision: 2 });
@@ -162,6 +185,8 @@ describe("bad input is refused with one sentence and nothing done", () => {
     ["parameter of a prototype", { method: "GET", path: "/api/v1/kv?__proto__=1" }, "CONCORD_INVALID_ARGUMENT"],
     ["parameter in brackets", { method: "GET", path: "/api/v1/kv?limit[]=1" }, "CONCORD_INVALID_ARGUMENT"],
     ["repeated parameter", { method: "GET", path: "/api/v1/kv?limit=1&limit=2" }, "CONCORD_INVALID_ARGUMENT"],
+    ["a negative bound", { method: "GET", path: "/api/v1/kv/k?maxStalenessMs=-1" }, "CONCORD_INVALID_ARGUMENT"],
+    ["a bound in words", { method: "GET", path: "/api/v1/kv?minRevision=new" }, "CONCORD_INVALID_ARGUMENT"],
     ["consistency in capitals", { method: "GET", path: "/api/v1/kv/k?consistency=STRONG" }, "CONCORD_INVALID_ARGUMENT"],
     ["limit below one", { method: "GET", path: "/api/v1/kv?limit=0" }, "CONCORD_INVALID_ARGUMENT"],
     ["limit beyond the most", { method: "GET", path: "/api/v1/kv?limit=1000000000" }, "CONCORD_INVALID_ARGUMENT"],

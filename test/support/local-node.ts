@@ -13,7 +13,9 @@ import {
   type NodeHeader,
   type NodeInfo,
   type ProposeOptions,
+  type ReadAnswer,
   type ReadLevel,
+  type ReadOptions,
   type Watch,
   type WatchRequest,
 } from "../../node/runtime/node-api.ts";
@@ -133,12 +135,19 @@ export class LocalNode implements NodeApi {
     return this.machine.leases.list();
   }
 
-  async read(operation: RangeOperation | TxnOperation, level: ReadLevel): Promise<ReadResult> {
-    if (level === "strong") await this.barrier();
+  async read(
+    operation: RangeOperation | TxnOperation,
+    level: ReadLevel,
+    { minRevision = 0 }: ReadOptions = {},
+  ): Promise<ReadAnswer> {
+    if (level !== "eventual") await this.barrier();
+    const freshness = { level, term: 2, stalenessMs: 0 };
+    const { revision, compactRevision } = this.machine;
+    if (minRevision > revision) return { ok: false, revision, reason: "futureRevision", compactRevision, freshness };
     const task = this.machine.read(operation);
     for (;;) {
       const result = task.advance(1000);
-      if (result !== undefined) return result;
+      if (result !== undefined) return { ...result, freshness };
     }
   }
 

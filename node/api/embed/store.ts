@@ -8,7 +8,13 @@ import {
   type Reply,
   type TouchOperation,
 } from "../../machine/commands.ts";
-import { type NodeApi, type NodeInfo, type RequestOptions } from "../../runtime/node-api.ts";
+import {
+  type NodeApi,
+  type NodeInfo,
+  type ReadLevel,
+  type ReadOptions,
+  type RequestOptions,
+} from "../../runtime/node-api.ts";
 import { type WriteOptions } from "../../service/idempotency.ts";
 import { putOf } from "../../service/operations.ts";
 import { type Principal } from "../../service/principal.ts";
@@ -26,16 +32,36 @@ export type Bytes = string | Uint8Array;
 export type Selection =
   { readonly key: Bytes } | { readonly prefix: Bytes } | { readonly from: Bytes; readonly to: Bytes };
 
-export interface ListOptions extends RequestOptions {
+export interface ListOptions extends ReadMode {
   /** Most rows to return; 0 for all. @default 0 */
   readonly limit?: number;
   /** Read as of this revision; 0 for now. @default 0 */
   readonly revision?: number;
 }
 
+/** How a read is made. */
+export interface ReadMode extends ReadOptions {
+  /** `strong` and `leader` are linearizable; `eventual` reads what this member has. @default strong */
+  readonly consistency?: ReadLevel;
+}
+
 export interface PutOptions {
   /** The row is deleted this many milliseconds after the write; left out, it stays. */
   readonly ttlMs?: number;
+}
+
+/** Rows, and what the answer is worth. */
+export interface Page {
+  readonly rows: readonly Row[];
+  /** Keys of the selection, those beyond the limit too. */
+  readonly count: number;
+  readonly more: boolean;
+  readonly revision: number;
+  /** As it was read: stronger than asked for where that was not enough. */
+  readonly consistency: ReadLevel;
+  readonly term: number;
+  /** What was acknowledged longer ago is seen; undefined while this member does not know. */
+  readonly stalenessMs: number | undefined;
 }
 
 export interface Change {
@@ -123,15 +149,26 @@ export class Store implements AsyncDisposable {
     return rowsOf(answerOf(result, "range").reply)[0];
   }
 
-  /** Reads one key linearizably: every write that was acknowledged before this call is seen. */
-  async read(key: Bytes, options: RequestOptions = {}): Promise<Row | undefined> {
+  /** Reads one key, unless it is asked for less, linearizably: every write acknowledged before this call is seen. */
+  async read(key: Bytes, options: ReadMode = {}): Promise<Row | undefined> {
     return (await this.list({ key }, options))[0];
   }
 
-  /** Reads many keys linearizably, in the order of their bytes. */
+  /** Reads many keys, unless it is asked for less, linearizably, in the order of their bytes. */
   async list(selection: Selection, options: ListOptions = {}): Promise<Row[]> {
+    return [...(await this.page(selection, options)).rows];
+  }
+
+  /**
+   * As `list`, with what the answer is worth: give its `revision` as `minRevision` of the next read, at whichever member,
+   * and time never goes back.
+   */
+  async page(selection: Selection, options: ListOptions = {}): Promise<Page> {
     const operation = rangeOperation(selection, options);
-    return rowsOf((await this.#services.kv.range(OWNER, operation, "strong", options)).reply);
+    const level = options.consistency ?? "strong";
+    const { revision, reply, freshness } = await this.#services.kv.range(OWNER, operation, level, options);
+    const { level: consistency = level, term = 0, stalenessMs } = freshness ?? {};
+    return { rows: rowsOf(reply), count: reply.count, more: reply.more, revision, consistency, term, stalenessMs };
   }
 
   /**

@@ -1,5 +1,5 @@
 import { ConcordError } from "../../client/errors.ts";
-import { type NodeInfo } from "../../runtime/node-api.ts";
+import { type NodeInfo, type ReadOptions } from "../../runtime/node-api.ts";
 import { type WriteOptions } from "../../service/idempotency.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
@@ -25,11 +25,15 @@ export class EtcdCalls {
 
   /** Wraps a method: leader check, principal, time limit. */
   unary<Request>(
-    handle: (request: Request, principal: Principal, options: WriteOptions) => Promise<object>,
+    handle: (request: Request, principal: Principal, options: WriteOptions & ReadOptions) => Promise<object>,
   ): (request: Request, call: CallFacts) => Promise<object> {
     return (request, call) => {
       this.requireLeader(call);
-      return handle(request, this.principal(call), { timeoutMs: this.#timeLeft(call), ...idempotencyOf(call) });
+      return handle(request, this.principal(call), {
+        timeoutMs: this.#timeLeft(call),
+        ...idempotencyOf(call),
+        ...freshnessOf(call),
+      });
     };
   }
 
@@ -67,6 +71,23 @@ export class EtcdCalls {
 function idempotencyOf({ headers }: CallFacts): WriteOptions {
   const key = headers["idempotency-key"];
   return typeof key === "string" ? { idempotencyKey: Buffer.from(key, "latin1") } : {};
+}
+
+/** Metadata of a serializable read, as the parameters of the REST door. */
+function freshnessOf({ headers }: CallFacts): ReadOptions {
+  const minRevision = wholeNumber("concord-min-revision", headers["concord-min-revision"]);
+  const maxStalenessMs = wholeNumber("concord-max-staleness-ms", headers["concord-max-staleness-ms"]);
+  return {
+    ...(minRevision === undefined ? {} : { minRevision }),
+    ...(maxStalenessMs === undefined ? {} : { maxStalenessMs }),
+  };
+}
+
+function wholeNumber(name: string, value: string | readonly string[] | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const number = typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : NaN;
+  if (Number.isSafeInteger(number)) return number;
+  throw new ConcordError("CONCORD_INVALID_ARGUMENT", `The metadata ${name} is no whole number`);
 }
 
 export function wantsLeader({ headers }: CallFacts): boolean {

@@ -10,9 +10,9 @@ import {
   type Written,
 } from "../../client/rest.ts";
 import { type Operation, type Reply } from "../../machine/commands.ts";
-import { type ReadLevel } from "../../runtime/node-api.ts";
 import { rangeOf } from "../../service/operations.ts";
 import { type Exchange } from "./exchange.ts";
+import { type ReadMode } from "./parameters.ts";
 import { putItem, touchItem } from "./put-item.ts";
 import { keyOf, NO_BYTES, rowJson } from "./row.ts";
 
@@ -42,11 +42,11 @@ async function put(exchange: Exchange, bytesMax: number): Promise<void> {
 }
 
 async function get(exchange: Exchange, bytesMax: number): Promise<void> {
-  const { keys, consistency = "strong" } = await exchange.json(BulkGet, bytesMax);
+  const { keys, consistency: level = "strong", ...options } = await exchange.json(BulkGet, bytesMax);
   const operations = keys.map((fields, at) =>
     rangeOf({ key: keyOf(`/keys/${at}`, fields), rangeEnd: NO_BYTES, revision: 0 }),
   );
-  const { revision, replies } = await carryOut(exchange, operations, consistency);
+  const { revision, replies } = await carryOut(exchange, operations, { level, options });
   const items = replies.map((reply) => {
     if (reply.type !== "range") throw new ConcordError("CONCORD_INTERNAL", `A get was answered with a ${reply.type}`);
     const [row] = reply.rows;
@@ -90,10 +90,11 @@ const ACTIONS: ReadonlyMap<string, (exchange: Exchange, bytesMax: number) => Pro
 async function carryOut(
   exchange: Exchange,
   success: readonly Operation[],
-  level: ReadLevel = "strong",
+  { level, options }: ReadMode = { level: "strong", options: {} },
 ): Promise<{ readonly revision: number; readonly replies: readonly Reply[] }> {
   const txn = { type: "txn", compares: [], success, failure: [] } as const;
   const { kv } = exchange.services;
-  const { revision, reply } = exchange.written(await kv.txn(exchange.principal(), txn, level, exchange.writeOptions()));
+  const all = { ...options, ...exchange.writeOptions() };
+  const { revision, reply } = exchange.read(exchange.written(await kv.txn(exchange.principal(), txn, level, all)));
   return { revision, replies: reply.replies };
 }

@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse } from "node:http";
 import { type Static, type TSchema } from "typebox";
 import { Value } from "typebox/value";
 import { ConcordError } from "../../client/errors.ts";
+import { type Freshness } from "../../runtime/node-api.ts";
 import { type WriteOptions } from "../../service/idempotency.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
@@ -70,6 +71,16 @@ export class Exchange {
   /** Says of the answer of a write whether an earlier request with its idempotency key did it. */
   written<T extends { readonly replayed: boolean }>(answer: T): T {
     if (answer.replayed) this.response.setHeader("concord-replayed", "true");
+    return answer;
+  }
+
+  /** Says of the answer of a read what it is worth. */
+  read<T extends { readonly freshness: Freshness | undefined }>(answer: T): T {
+    const { freshness } = answer;
+    if (freshness === undefined) return answer;
+    this.response.setHeader("concord-consistency", freshness.level);
+    this.response.setHeader("concord-term", freshness.term);
+    if (freshness.stalenessMs !== undefined) this.response.setHeader("concord-staleness-ms", freshness.stalenessMs);
     return answer;
   }
 

@@ -4,7 +4,7 @@ import { type Compare, type Operation, type Reply } from "../../machine/commands
 import { putOf, rangeOf } from "../../service/operations.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
 import { badRequest, percentDecode, printable, type Exchange } from "./exchange.ts";
-import { flag, leaseId, readLevel, wholeNumber } from "./parameters.ts";
+import { flag, leaseId, READ_PARAMETERS, readMode, wholeNumber } from "./parameters.ts";
 import { KEY_BYTES_MAX, NO_BYTES, rowJson } from "./row.ts";
 
 const PREFIX = "/api/v1/kv";
@@ -13,20 +13,23 @@ const ZERO_BYTE = new Uint8Array(1);
 /**
  * Keys and values over REST.
  *
- *     GET    /api/v1/kv/{key}?revision=&consistency=   -> Row & { revision }; with `Accept: application/octet-stream`
+ *     GET    /api/v1/kv/{key}?revision=&<read>         -> Row & { revision }; with `Accept: application/octet-stream`
  *                                                         the bare value. 404 when there is no such key.
  *     PUT    /api/v1/kv/{key}?lease=&ttlSeconds=         -> { revision }; the body is the value, byte for byte
  *     PATCH  /api/v1/kv/{key}?ttlSeconds=                -> { revision, touched }; how long the row lives from now on, 0
  *                                                         for ever: neither revision nor event. 404 when there is none.
  *     DELETE /api/v1/kv/{key}                           -> { revision, deleted }
- *     GET    /api/v1/kv?prefix=&limit=&cursor=&revision=&keysOnly=&consistency=
+ *     GET    /api/v1/kv?prefix=&limit=&cursor=&revision=&keysOnly=&<read>
  *                                                       -> { items, count, revision, cursor? }
  *
  * Everything behind `/api/v1/kv/` is the key: percent-encoding is undone once, slashes count as they are, nothing is
  * normalised. An ETag is the row's mod revision in quotes; `If-Match: "<mod revision>"` and `If-None-Match: *` make a
  * write conditional (412 when the condition does not hold). A write with an `Idempotency-Key` is done once however often
  * it is sent: later attempts get the first one's answer with `concord-replayed: true`, another request under the same key
- * gets 409. `consistency` is `strong` (default) or `eventual`.
+ * gets 409.
+ * `<read>` is `consistency` (`strong`, the default, `leader`, `eventual`), and for an eventual read `minRevision` and
+ * `maxStalenessMs`, what it must hold to. The answer says what it is worth in `concord-consistency`, `concord-term` and
+ * `concord-staleness-ms`, which is absent while that is not known.
  * All pages of a list show the revision of the first.
  */
 export async function handleKv(exchange: Exchange, limits: { readonly valueBytesMax: number }): Promise<void> {
@@ -52,12 +55,11 @@ export function isKvPath(path: string): boolean {
 }
 
 async function get(exchange: Exchange, key: Buffer): Promise<void> {
-  const query = exchange.query("revision", "consistency");
+  const query = exchange.query("revision", ...READ_PARAMETERS);
   const operation = rangeOf({ key, rangeEnd: NO_BYTES, revision: wholeNumber("revision", query.revision, 0) });
-  const { revision, reply } = await exchange.services.kv.range(
-    exchange.principal(),
-    operation,
-    readLevel(query.consistency),
+  const { level, options } = readMode(query);
+  const { revision, reply } = exchange.read(
+    await exchange.services.kv.range(exchange.principal(), operation, level, options),
   );
   const [row] = reply.rows;
   if (row === undefined) throw new ConcordError("CONCORD_KEY_NOT_FOUND");
@@ -143,7 +145,7 @@ function condition(exchange: Exchange, key: Buffer): Compare | undefined {
 }
 
 async function list(exchange: Exchange): Promise<void> {
-  const query = exchange.query("prefix", "limit", "cursor", "revision", "keysOnly", "consistency");
+  const query = exchange.query("prefix", "limit", "cursor", "revision", "keysOnly", ...READ_PARAMETERS);
   const prefix = query.prefix ?? Buffer.alloc(0);
   if (prefix.length > KEY_BYTES_MAX)
     throw badRequest(`The prefix has ${prefix.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
@@ -159,10 +161,9 @@ async function list(exchange: Exchange): Promise<void> {
     limit,
     keysOnly,
   });
-  const { revision, reply } = await exchange.services.kv.range(
-    exchange.principal(),
-    operation,
-    readLevel(query.consistency),
+  const { level, options } = readMode(query);
+  const { revision, reply } = exchange.read(
+    await exchange.services.kv.range(exchange.principal(), operation, level, options),
   );
   const shown = operation.revision === 0 ? revision : operation.revision;
   const last = reply.rows.at(-1);

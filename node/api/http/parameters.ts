@@ -1,11 +1,31 @@
 import { LEASE_ID_PATTERN } from "../../client/rest.ts";
-import { type ReadLevel } from "../../runtime/node-api.ts";
+import { type ReadLevel, type ReadOptions } from "../../runtime/node-api.ts";
 import { badRequest, printable } from "./exchange.ts";
 
-export function readLevel(value: Buffer | undefined): ReadLevel {
+/** Query parameters of everything that reads. */
+export const READ_PARAMETERS = ["consistency", "minRevision", "maxStalenessMs"] as const;
+type ReadParameters = Partial<Readonly<Record<(typeof READ_PARAMETERS)[number], Buffer>>>;
+
+/** How a read is to be made. */
+export interface ReadMode {
+  readonly level: ReadLevel;
+  readonly options: ReadOptions;
+}
+
+export function readMode({ consistency, minRevision, maxStalenessMs }: ReadParameters): ReadMode {
+  return {
+    level: readLevel(consistency),
+    options: {
+      ...(minRevision === undefined ? {} : { minRevision: wholeNumber("minRevision", minRevision, 0) }),
+      ...(maxStalenessMs === undefined ? {} : { maxStalenessMs: wholeNumber("maxStalenessMs", maxStalenessMs, 0) }),
+    },
+  };
+}
+
+function readLevel(value: Buffer | undefined): ReadLevel {
   const text = value?.toString("latin1") ?? "strong";
-  if (text === "strong" || text === "eventual") return text;
-  throw badRequest(`consistency is "${printable(text)}", expected strong or eventual`);
+  if (text === "strong" || text === "leader" || text === "eventual") return text;
+  throw badRequest(`consistency is "${printable(text)}", expected strong, leader or eventual`);
 }
 
 export function flag(name: string, value: Buffer | undefined): boolean {

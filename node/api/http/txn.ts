@@ -10,7 +10,7 @@ import {
 import { type Compare, type Operation, type Reply, type TxnOperation as MachineTxn } from "../../machine/commands.ts";
 import { rangeOf } from "../../service/operations.ts";
 import { badRequest, type Exchange } from "./exchange.ts";
-import { leaseId } from "./parameters.ts";
+import { leaseId, READ_PARAMETERS, readMode } from "./parameters.ts";
 import { putItem, touchItem } from "./put-item.ts";
 import { bytesOf, keyRangeOf, rowJson } from "./row.ts";
 
@@ -23,12 +23,13 @@ export function isTxnPath(path: string): boolean {
 /** Txns over REST; their bodies are described in client/rest.ts. */
 export async function handleTxn(exchange: Exchange, limits: { readonly valueBytesMax: number }): Promise<void> {
   exchange.allowMethods("POST");
-  exchange.query();
+  const { level, options } = readMode(exchange.query(...READ_PARAMETERS));
   const request: TxnRequest = await exchange.json(TxnRequest, limits.valueBytesMax);
   const operation = txnOperation("", request);
   const { kv } = exchange.services;
-  const { revision, reply } = exchange.written(
-    await kv.txn(exchange.principal(), operation, "strong", exchange.writeOptions()),
+  const all = { ...options, ...exchange.writeOptions() };
+  const { revision, reply } = exchange.read(
+    exchange.written(await kv.txn(exchange.principal(), operation, level, all)),
   );
   exchange.send({ succeeded: reply.succeeded, revision, results: resultsOf(operation, reply) } satisfies TxnAnswer);
 }
