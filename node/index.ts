@@ -16,6 +16,8 @@ export {
   when,
   type Bytes,
   type Change,
+  type History,
+  type HistoryOptions,
   type ListOptions,
   type Page,
   type PutOptions,

@@ -1,5 +1,5 @@
 import { HttpConnection, type CallOptions, type ConnectionOptions } from "./http-connection.ts";
-import { type Row } from "./rest.ts";
+import { type History, type Row } from "./rest.ts";
 
 /** A row as the REST door shows it: bytes as base64, and as text where they are valid UTF-8. */
 export type KvRow = Readonly<Row>;
@@ -48,12 +48,31 @@ export class KvClient {
     const query = {
       prefix: escapeBytes(prefix),
       ...readQuery(options),
-      limit: options.limit === undefined ? undefined : String(options.limit),
+      limit: numberText(options.limit),
       keysOnly: options.keysOnly === true ? "true" : undefined,
       // A cursor carries its revision.
       ...(options.cursor === undefined ? {} : { cursor: options.cursor, revision: undefined }),
     };
     return this.#json("GET", `/api/v1/kv${queryOf(query)}`, options);
+  }
+
+  /** What became of a key since the last compaction, newest first; `to` is the answer's `next` to go on. */
+  history(
+    key: Uint8Array | string,
+    options: Omit<ReadOptions, "revision"> & {
+      readonly from?: number | undefined;
+      readonly to?: number | undefined;
+      readonly limit?: number | undefined;
+    } = {},
+  ): Promise<History> {
+    const { from, to, limit } = options;
+    const query = queryOf({
+      ...readQuery(options),
+      from: numberText(from),
+      to: numberText(to),
+      limit: numberText(limit),
+    });
+    return this.#json("GET", `/api/v1/history/${escapeBytes(key)}${query}`, options);
   }
 
   put(
@@ -104,13 +123,17 @@ function escapeBytes(bytes: Uint8Array | string): string {
   return escaped;
 }
 
+function numberText(number: number | undefined): string | undefined {
+  return number === undefined ? undefined : String(number);
+}
+
 function readQuery(options: ReadOptions): Record<string, string | undefined> {
   const { revision = 0, consistency, minRevision, maxStalenessMs } = options;
   return {
     revision: revision === 0 ? undefined : String(revision),
     consistency,
-    minRevision: minRevision === undefined ? undefined : String(minRevision),
-    maxStalenessMs: maxStalenessMs === undefined ? undefined : String(maxStalenessMs),
+    minRevision: numberText(minRevision),
+    maxStalenessMs: numberText(maxStalenessMs),
   };
 }
 

@@ -10,6 +10,7 @@ import { Type, type Static, type TProperties } from "typebox";
  *     GET    /api/v1/leases/{id}?keys=true                -> LeaseInfo
  *     POST   /api/v1/leases/{id}/keepalive                -> RenewedLease
  *     DELETE /api/v1/leases/{id}                          -> Deleted         its keys go too
+ *     GET    /api/v1/history/{key}?from=&to=&limit=&<read>  -> History       newest first; back to the compaction
  *     POST   /api/v1/txn?<read>             TxnRequest    -> TxnAnswer
  *     POST   /api/v1/bulk/put               BulkPut       -> Written         one txn at one revision each
  *     POST   /api/v1/bulk/get               BulkGet       -> BulkRows
@@ -68,6 +69,23 @@ export const Row = Type.Object({
   ),
 });
 export type Row = Static<typeof Row>;
+
+/** A row as it was, or that it was deleted at `modRevision`: then with neither value nor version. */
+export const HistoryRow = Type.Object({
+  ...Row.properties,
+  type: Type.Enum(["put", "delete"]),
+  createRevision: Type.Optional(Revision),
+  version: Type.Optional(Type.Integer({ minimum: 1 })),
+});
+export type HistoryRow = Static<typeof HistoryRow>;
+export const History = Type.Object({
+  items: Type.Array(HistoryRow),
+  revision: Revision,
+  next: Type.Optional(
+    Type.Integer({ minimum: 1, description: "There are older ones: the `to` to go on with. Absent at the end" }),
+  ),
+});
+export type History = Static<typeof History>;
 
 export const Written = Type.Object({ revision: Revision });
 export type Written = Static<typeof Written>;

@@ -69,6 +69,20 @@ export interface TxnOperation {
 
 export type Operation = PutOperation | RangeOperation | DeleteOperation | TouchOperation | TxnOperation;
 
+/** What became of one key since the last compaction, newest first. No command: only a member's memory is asked. */
+export interface HistoryOperation extends KeyOnly {
+  readonly type: "history";
+  /** Changes from this revision on. 0: all that compaction has left, the row as it was then included. */
+  readonly fromRevision: number;
+  /** Up to this revision; 0 = the newest. */
+  readonly toRevision: number;
+  /** 0 = no limit. */
+  readonly limit: number;
+}
+
+/** What can be asked without the log. A txn among them has no writes. */
+export type ReadOperation = RangeOperation | TxnOperation | HistoryOperation;
+
 export type CompareResult = "equal" | "greater" | "less" | "notEqual";
 
 export type Compare = KeyRange & {
@@ -169,6 +183,15 @@ export type Reply =
       readonly keys: readonly Bytes[];
     }
   | { readonly type: "ok" };
+
+/** `rows` from the newest to the oldest; version 0 (and createRevision 0) marks a delete. */
+export interface HistoryReply {
+  readonly type: "history";
+  readonly rows: readonly KeyValue[];
+  readonly more: boolean;
+}
+
+export type ReadReply = Reply | HistoryReply;
 
 /** Why the machine refused a command. Nothing was applied. Expected outcomes, so they are values. */
 export type RefusedReason =

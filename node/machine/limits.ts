@@ -1,5 +1,12 @@
 import { InvariantError, invariant, unreachable } from "./assert.ts";
-import { type Bytes, type Command, type Compare, type Operation, type RefusedReason } from "./commands.ts";
+import {
+  type Bytes,
+  type Command,
+  type Compare,
+  type Operation,
+  type ReadOperation,
+  type RefusedReason,
+} from "./commands.ts";
 import { LEASE_TTL_MAX_SECONDS } from "./leases.ts";
 import { EMPTY as NO_END } from "./key-range.ts";
 import { hasDuplicateKey } from "./txn-keys.ts";
@@ -74,6 +81,12 @@ export function checkCommand(command: Command, limits: MachineLimits): RefusedRe
     default:
       return unreachable(command);
   }
+}
+
+/** Why a read has no valid shape, or undefined. */
+export function checkRead(operation: ReadOperation, limits: MachineLimits): RefusedReason | undefined {
+  if (operation.type === "history") return checkRangeKey(operation.key, NO_END, limits);
+  return checkCommand(operation, limits);
 }
 
 function checkOperation(

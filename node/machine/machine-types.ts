@@ -1,4 +1,4 @@
-import { type Bytes, type Reply } from "./commands.ts";
+import { type Bytes, type ReadReply } from "./commands.ts";
 import { type MachineLimits } from "./limits.ts";
 
 /** The leader's two stamps on an entry (D9), and its place in the log. */
@@ -40,7 +40,7 @@ export interface ReadTask {
 }
 
 export type ReadResult =
-  | { readonly ok: true; readonly revision: number; readonly reply: Reply }
+  | { readonly ok: true; readonly revision: number; readonly reply: ReadReply }
   | {
       readonly ok: false;
       readonly revision: number;

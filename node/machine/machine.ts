@@ -9,10 +9,9 @@ import {
   type Member,
   type Operation,
   type Outcome,
-  type RangeOperation,
   type RefusedReason,
   type Reply,
-  type TxnOperation,
+  type ReadOperation,
 } from "./commands.ts";
 import { type EndedRow, endedRows, expireRows } from "./expire-rows.ts";
 import { type Epochs, FrozenStore, NOTHING_CLEAN } from "./frozen.ts";
@@ -21,7 +20,7 @@ import { isKeyed, once } from "./idempotent.ts";
 import { checkStore } from "./invariants.ts";
 import { applyLease, checkLease, type LeaseCommand } from "./lease-commands.ts";
 import { type LeaseView } from "./leases.ts";
-import { checkCommand, checkLimits } from "./limits.ts";
+import { checkCommand, checkLimits, checkRead } from "./limits.ts";
 import { StoreLoader } from "./loader.ts";
 import {
   type EntryContext,
@@ -219,10 +218,10 @@ export class Machine {
     return { ok: true, revision: this.revision, reply };
   }
 
-  /** Any range, or a txn without writes, in slices. */
-  read(operation: RangeOperation | TxnOperation): ReadTask {
-    invariant(isReadOnly(operation), "Only reads may be read");
-    return new SlicedRead(this.#store, operation, checkCommand(operation, this.#options.limits));
+  /** Any range, a txn without writes, or the history of a key, in slices. */
+  read(operation: ReadOperation): ReadTask {
+    invariant(operation.type === "history" || isReadOnly(operation), "Only reads may be read");
+    return new SlicedRead(this.#store, operation, checkRead(operation, this.#options.limits));
   }
 
   /** Whether a command only reads. */

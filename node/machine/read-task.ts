@@ -1,6 +1,13 @@
 import { invariant } from "./assert.ts";
 import { Budget, type Sliced } from "./budget.ts";
-import { type Operation, type RangeOperation, type RefusedReason, type Reply, type TxnOperation } from "./commands.ts";
+import {
+  type HistoryOperation,
+  type Operation,
+  type ReadOperation,
+  type ReadReply,
+  type RefusedReason,
+} from "./commands.ts";
+import { readHistory } from "./history.ts";
 import { type ReadResult, type ReadTask } from "./machine-types.ts";
 import { type Pin } from "./pins.ts";
 import { type Store, type View } from "./store.ts";
@@ -24,10 +31,9 @@ export class SlicedRead implements ReadTask {
   #work: Sliced<ReadResult> | undefined;
 
   /** `refused`: what the shape of the operation is refused for, if anything. */
-  constructor(store: Store, operation: RangeOperation | TxnOperation, refused: RefusedReason | undefined) {
+  constructor(store: Store, operation: ReadOperation, refused: RefusedReason | undefined) {
     this.#frozen = new FrozenViews(store.committed, store.compactRevision);
-    const oldest = Math.min(oldestRevision(operation), store.revision);
-    this.#pin = store.pin(Math.max(oldest, store.compactRevision));
+    this.#pin = operation.type === "history" ? store.pinHistory() : store.pin(oldestToKeep(store, operation));
     this.#work = refused === undefined ? this.#read(store, operation) : this.#refuse(refused);
   }
 
@@ -45,8 +51,9 @@ export class SlicedRead implements ReadTask {
     this.#pin.release();
   }
 
-  *#read(store: Store, operation: RangeOperation | TxnOperation): Sliced<ReadResult> {
+  *#read(store: Store, operation: ReadOperation): Sliced<ReadResult> {
     const views = this.#frozen;
+    if (operation.type === "history") return yield* this.#readHistory(store, operation);
     if (operation.type === "range") {
       const refused = checkRevision(views, operation.revision);
       if (refused !== undefined) return this.#refusal(refused);
@@ -58,12 +65,20 @@ export class SlicedRead implements ReadTask {
     return this.#reply(yield* applyPlan(store, views, plan, this.#budget));
   }
 
+  *#readHistory(store: Store, operation: HistoryOperation): Sliced<ReadResult> {
+    const views = this.#frozen;
+    const refused = checkRevision(views, operation.fromRevision) ?? checkRevision(views, operation.toRevision);
+    if (refused !== undefined) return this.#refusal(refused);
+    const { compactRevision } = views;
+    return this.#reply(yield* readHistory(store, views.viewAt(0), compactRevision, operation, this.#budget));
+  }
+
   // eslint-disable-next-line require-yield -- a read without work is still a generator, as its caller expects
   *#refuse(refused: RefusedReason): Sliced<ReadResult> {
     return this.#refusal(readReason(refused));
   }
 
-  #reply(reply: Reply): ReadResult {
+  #reply(reply: ReadReply): ReadResult {
     return { ok: true, revision: this.#frozen.revision, reply };
   }
 
@@ -91,6 +106,10 @@ class FrozenViews implements Views, RevisionBounds {
     if (revision <= 0 || revision === this.#view.revision) return this.#view;
     return { ...this.#view, revision, counted: false };
   }
+}
+
+function oldestToKeep(store: Store, operation: Operation): number {
+  return Math.max(Math.min(oldestRevision(operation), store.revision), store.compactRevision);
 }
 
 /** Oldest revision that some branch reads; Infinity when all read the newest. */

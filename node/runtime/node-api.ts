@@ -6,10 +6,9 @@ import {
   type Command,
   type Member,
   type Outcome,
-  type RangeOperation,
   type ChangeEvent,
   type KeyRange,
-  type TxnOperation,
+  type ReadOperation,
 } from "../machine/commands.ts";
 import { type Idempotency, type Lease, type ReadResult } from "../machine/machine.ts";
 
@@ -129,8 +128,8 @@ export interface NodeApi {
   renewLease(id: bigint, options?: RequestOptions): Promise<Outcome>;
   /** What this member knows; in the order of their ids. */
   leases(): readonly Lease[];
-  /** A range or a read-only txn. `eventual` without a signal to wait for resolves at once. */
-  read(operation: RangeOperation | TxnOperation, level: ReadLevel, options?: ReadOptions): Promise<ReadAnswer>;
+  /** A range, a read-only txn, or the history of a key. `eventual` without a signal to wait for resolves at once. */
+  read(operation: ReadOperation, level: ReadLevel, options?: ReadOptions): Promise<ReadAnswer>;
   /** Synchronous local read of one key. */
   getLocal(key: Uint8Array, revision?: number): ReadResult;
   /**

@@ -1,5 +1,5 @@
 import { ConcordError } from "../client/errors.ts";
-import { type KeyRange, type Operation } from "../machine/commands.ts";
+import { type HistoryOperation, type KeyRange, type Operation } from "../machine/commands.ts";
 import { type Principal } from "./principal.ts";
 
 /** One thing a request touches. A request is allowed when all of its accesses are. */
@@ -43,10 +43,13 @@ function permits(principal: Principal, access: Access): boolean {
  * `ignoreValue`, which keeps the old value. A lease that is attached can delete the key later: whoever attaches it may
  * write the key anyway.
  */
-export function* accessesOf(operation: Operation): Generator<Access> {
+export function* accessesOf(operation: Operation | HistoryOperation): Generator<Access> {
   switch (operation.type) {
     case "range":
       yield { type: "read", range: operation };
+      return;
+    case "history":
+      yield { type: "read", range: { key: operation.key, rangeEnd: NO_END } };
       return;
     case "put": {
       const range = { key: operation.key, rangeEnd: NO_END };

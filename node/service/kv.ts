@@ -1,5 +1,6 @@
 import {
   type DeleteOperation,
+  type HistoryOperation,
   type PutOperation,
   type RangeOperation,
   type TouchOperation,
@@ -32,6 +33,17 @@ export class KvService {
   ): Promise<Answer<"range">> {
     authorize(principal, accessesOf(operation));
     return answerOf(await this.#node.read(operation, level, options), "range");
+  }
+
+  /** What became of one key since the last compaction, newest first. */
+  async history(
+    principal: Principal,
+    operation: HistoryOperation,
+    level: ReadLevel,
+    options?: ReadOptions,
+  ): Promise<Answer<"history">> {
+    authorize(principal, accessesOf(operation));
+    return answerOf(await this.#node.read(operation, level, options), "history");
   }
 
   async put(principal: Principal, operation: PutOperation, options?: WriteOptions): Promise<Answer<"put">> {

@@ -1,5 +1,5 @@
 import { ConcordError, type ErrorCode } from "../client/errors.ts";
-import { type Outcome, type RefusedReason, type Reply } from "../machine/commands.ts";
+import { type Outcome, type ReadReply, type RefusedReason } from "../machine/commands.ts";
 import { type ReadResult } from "../machine/machine.ts";
 import { type Freshness, type ReadAnswer } from "../runtime/node-api.ts";
 
@@ -31,10 +31,10 @@ const CODE_OF_REASON: Readonly<Record<RefusedReason, ErrorCode>> = {
   tooManyRecords: "CONCORD_IDEMPOTENCY_FULL",
 };
 
-export interface Answer<T extends Reply["type"]> {
+export interface Answer<T extends ReadReply["type"]> {
   /** Revision of the store after the operation, or that a read was made at. */
   readonly revision: number;
-  readonly reply: Extract<Reply, { readonly type: T }>;
+  readonly reply: Extract<ReadReply, { readonly type: T }>;
   /** A write with this idempotency key was applied before, at `revision`. */
   readonly replayed: boolean;
   /** Of a read. */
@@ -46,7 +46,7 @@ export interface Answer<T extends Reply["type"]> {
  *
  * @throws ConcordError for a refusal, with `revision` and `compactRevision` in its details.
  */
-export function answerOf<T extends Reply["type"]>(result: Outcome | ReadResult | ReadAnswer, type: T): Answer<T> {
+export function answerOf<T extends ReadReply["type"]>(result: Outcome | ReadResult | ReadAnswer, type: T): Answer<T> {
   if (!result.ok) {
     const { revision, compactRevision } = result;
     throw new ConcordError(CODE_OF_REASON[result.reason], undefined, { details: { revision, compactRevision } });
@@ -58,6 +58,9 @@ export function answerOf<T extends Reply["type"]>(result: Outcome | ReadResult |
   return { revision: result.revision, reply: result.reply, replayed: "replayed" in result, freshness };
 }
 
-function isReply<T extends Reply["type"]>(reply: Reply, type: T): reply is Extract<Reply, { readonly type: T }> {
+function isReply<T extends ReadReply["type"]>(
+  reply: ReadReply,
+  type: T,
+): reply is Extract<ReadReply, { readonly type: T }> {
   return reply.type === type;
 }

@@ -45,6 +45,25 @@ describe("a store in memory", () => {
     expect(await store.list({ prefix: "" })).toEqual([]);
   });
 
+  test("knows what became of a key, newest first", async () => {
+    const store = await start({ memory: true });
+    const first = await store.put("limit", "10");
+    await store.put("other", "x");
+    await store.put("limit", "20");
+    const { revision } = await store.delete("limit");
+    const { changes, more } = await store.history("limit");
+    expect(changes.map(({ type, value }) => [type, value?.text()])).toEqual([
+      ["delete", undefined],
+      ["put", "20"],
+      ["put", "10"],
+    ]);
+    expect([changes[0]?.revision, changes[2]?.revision, more]).toEqual([revision, first.revision, false]);
+    const page = await store.history("limit", { limit: 1, toRevision: revision - 1 });
+    expect([page.changes[0]?.value?.text(), page.more]).toEqual(["20", true]);
+    await store.compact(revision);
+    await expect(store.history("limit", { fromRevision: 1 })).rejects.toMatchObject({ code: "CONCORD_COMPACTED" });
+  });
+
   test("changes several keys together or not at all", async () => {
     const store = await start({ memory: true });
     const take = { if: [when.missing("lock")], then: [op.put("lock", "me")], else: [op.get({ key: "lock" })] };

@@ -6,6 +6,7 @@ import {
   type Outcome,
   type PutOperation,
   type RangeOperation,
+  type ReadOperation,
   type TxnOperation,
 } from "../../node/machine/commands.ts";
 import { type FrozenState, Machine, type MachineOptions, type PageBytes } from "../../node/machine/machine.ts";
@@ -98,7 +99,7 @@ export class Fixture {
   }
 
   /** What a read answers, with bytes as text. */
-  read(operation: RangeOperation | TxnOperation, units = 1e9): unknown {
+  read(operation: ReadOperation, units = 1e9): unknown {
     const task = this.machine.read(operation);
     for (;;) {
       const result = task.advance(units);

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   type Command,
   type Compare,
+  type HistoryOperation,
   type Operation,
   type Outcome,
   type RangeOperation,
@@ -75,6 +76,13 @@ const range: fc.Arbitrary<RangeOperation> = fc.record({
   minCreateRevision: bound,
   maxCreateRevision: bound,
 });
+const history: fc.Arbitrary<HistoryOperation> = fc.record({
+  type: fc.constant("history" as const),
+  key,
+  fromRevision: share,
+  toRevision: share,
+  limit: fc.constantFrom(0, 0, 1, 3),
+});
 const result = fc.constantFrom("equal" as const, "greater" as const, "less" as const, "notEqual" as const);
 const compare: fc.Arbitrary<Compare> = fc.oneof(
   fc.record({
@@ -115,6 +123,7 @@ type Step =
   | { readonly do: "compact"; readonly share: number }
   | { readonly do: "sweep"; readonly units: number }
   | { readonly do: "read"; readonly operation: RangeOperation }
+  | { readonly do: "history"; readonly operation: HistoryOperation }
   | { readonly do: "continue"; readonly units: number }
   | { readonly do: "changes"; readonly from: number; readonly range: RangeOperation; readonly units: number }
   | { readonly do: "freeze"; readonly onlyDirty: boolean }
@@ -143,6 +152,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("compact" as const), share }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("sweep" as const), units }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("read" as const), operation: range }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("history" as const), operation: history }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("continue" as const), units }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("changes" as const), from: share, range, units }) },
   {
@@ -217,6 +227,16 @@ class Pair {
       case "read": {
         const operation = this.#settle(step.operation) as RangeOperation;
         this.#reads.push({ task: this.machine.read(operation), expected: withoutEnds(this.model.apply(operation, 0)) });
+        return;
+      }
+      case "history": {
+        const { fromRevision, toRevision } = step.operation;
+        const operation = {
+          ...step.operation,
+          fromRevision: this.#revision(fromRevision),
+          toRevision: this.#revision(toRevision),
+        };
+        this.#reads.push({ task: this.machine.read(operation), expected: withoutEnds(this.model.history(operation)) });
         return;
       }
       case "continue":

@@ -3,6 +3,7 @@ import {
   type Compare,
   type KeyRange,
   type Operation,
+  type HistoryOperation,
   type RangeOperation,
   type TxnOperation,
 } from "../../node/machine/commands.ts";
@@ -80,6 +81,26 @@ export class NaiveMachine {
         if (inRange(range, event.row.key)) found.push({ event, previous: before.get(event.row.key) });
     }
     return found;
+  }
+
+  /** All rows that a key had, the newest first: those since the compaction, and the one that it left. */
+  history({ key, fromRevision, toRevision, limit }: HistoryOperation): Plain {
+    const { revision, compactRevision } = this;
+    const refused = [fromRevision, toRevision].map((bound) =>
+      bound > revision ? "futureRevision" : bound > 0 && bound < compactRevision ? "compacted" : undefined,
+    );
+    const reason = refused[0] ?? refused[1];
+    if (reason !== undefined) return { ok: false, revision, reason, compactRevision };
+    const oldest = Math.max(1, compactRevision);
+    const changed = this.changes.slice(oldest).flatMap((changes) => changes.map(({ row }) => row));
+    const before = this.states[oldest]!.get(text(key));
+    const left = before !== undefined && before.modRevision < oldest ? [before] : [];
+    const to = toRevision === 0 ? revision : toRevision;
+    const rows = [...left, ...changed.filter((row) => row.key === text(key))]
+      .filter(({ modRevision }) => modRevision >= fromRevision && modRevision <= to)
+      .reverse();
+    const more = limit > 0 && rows.length > limit;
+    return { ok: true, revision, reply: { type: "history", rows: more ? rows.slice(0, limit) : rows, more } };
   }
 
   #apply(command: Command, nowMs: number): { revision: number; reply: Plain } {

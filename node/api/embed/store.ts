@@ -2,6 +2,7 @@ import { ConcordError } from "../../client/errors.ts";
 import {
   type Compare,
   type KeyRange,
+  type KeyValue,
   type Operation,
   type PutOperation,
   type RangeOperation,
@@ -72,6 +73,23 @@ export interface Change {
   readonly value: Row | undefined;
   /** What the key held before, where asked for and not compacted. */
   readonly previous: Row | undefined;
+  readonly revision: number;
+}
+
+export interface HistoryOptions extends ReadMode {
+  /** Changes from this revision on; left out, all since the last compaction, and the row that it left. */
+  readonly fromRevision?: number;
+  /** Up to this revision; left out, the newest. */
+  readonly toRevision?: number;
+  /** Most changes to return; 0 for all. @default 0 */
+  readonly limit?: number;
+}
+
+/** What became of a key, newest first. */
+export interface History {
+  readonly changes: readonly Change[];
+  /** There are older ones: go on with `toRevision` below the last one's revision. */
+  readonly more: boolean;
   readonly revision: number;
 }
 
@@ -169,6 +187,35 @@ export class Store implements AsyncDisposable {
     const { revision, reply, freshness } = await this.#services.kv.range(OWNER, operation, level, options);
     const { level: consistency = level, term = 0, stalenessMs } = freshness ?? {};
     return { rows: rowsOf(reply), count: reply.count, more: reply.more, revision, consistency, term, stalenessMs };
+  }
+
+  /**
+   * What became of one key since the last compaction, newest first.
+   *
+   * @throws ConcordError `CONCORD_COMPACTED`, `CONCORD_FUTURE_REVISION` for a bound that is not there.
+   *
+   * @example
+   * ```ts
+   * import { Concord } from "concord-kv";
+   *
+   * await using store = await Concord.open({ memory: true });
+   * await store.put("limit", "10");
+   * await store.put("limit", "20");
+   * const { changes } = await store.history("limit");
+   * console.log(changes.map(({ value }) => value?.text())); // [ '20', '10' ]
+   * ```
+   */
+  async history(key: Bytes, options: HistoryOptions = {}): Promise<History> {
+    const operation = {
+      type: "history",
+      key: bytes(key),
+      fromRevision: options.fromRevision ?? 0,
+      toRevision: options.toRevision ?? 0,
+      limit: options.limit ?? 0,
+    } as const;
+    const level = options.consistency ?? "strong";
+    const { revision, reply } = await this.#services.kv.history(OWNER, operation, level, options);
+    return { changes: reply.rows.map((row) => changeOf(row)), more: reply.more, revision };
   }
 
   /**
@@ -271,17 +318,7 @@ export class Store implements AsyncDisposable {
 async function* changes(watch: ReturnType<NodeApi["watch"]>): AsyncIterableIterator<Change> {
   try {
     for (let batch = await watch.next(); batch !== undefined; batch = await watch.next()) {
-      for (const { event, previous } of batch.events) {
-        const row = new Row(event.row);
-        yield {
-          type: event.type,
-          key: row.key,
-          keyBytes: row.keyBytes,
-          value: event.type === "put" ? row : undefined,
-          previous: previous === undefined ? undefined : new Row(previous),
-          revision: row.modRevision,
-        };
-      }
+      for (const { event, previous } of batch.events) yield changeOf(event.row, previous);
     }
     if (watch.end?.reason === "compacted")
       throw new ConcordError("CONCORD_COMPACTED", undefined, {
@@ -290,6 +327,19 @@ async function* changes(watch: ReturnType<NodeApi["watch"]>): AsyncIterableItera
   } finally {
     watch.cancel();
   }
+}
+
+function changeOf(changed: KeyValue, previous?: KeyValue): Change {
+  const row = new Row(changed);
+  const deleted = row.version === 0;
+  return {
+    type: deleted ? "delete" : "put",
+    key: row.key,
+    keyBytes: row.keyBytes,
+    value: deleted ? undefined : row,
+    previous: previous === undefined ? undefined : new Row(previous),
+    revision: row.modRevision,
+  };
 }
 
 function rowsOf(reply: Reply): Row[] {

@@ -11,6 +11,7 @@ import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
 import { type EventStream } from "./event-stream.ts";
 import { Exchange } from "./exchange.ts";
 import { handleHealth, type HealthOptions } from "./health.ts";
+import { handleHistory, isHistoryPath } from "./history.ts";
 import { handleIdempotency, isIdempotencyPath } from "./idempotency.ts";
 import { handleKv, isKvPath } from "./kv.ts";
 import { handleLease, isLeasePath } from "./lease.ts";
@@ -51,6 +52,7 @@ interface Route {
 /** Everything but the probes and metrics. */
 const ROUTES: readonly Route[] = [
   { name: "kv", has: isKvPath, handle: handleKv },
+  { name: "history", has: isHistoryPath, handle: handleHistory },
   { name: "bulk", has: isBulkPath, handle: handleBulk },
   { name: "txn", has: isTxnPath, handle: handleTxn },
   { name: "idempotency", has: isIdempotencyPath, handle: handleIdempotency },

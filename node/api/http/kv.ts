@@ -3,9 +3,9 @@ import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, ROW_TTL_SECONDS_MAX, type Touched }
 import { type Compare, type Operation, type Reply } from "../../machine/commands.ts";
 import { putOf, rangeOf } from "../../service/operations.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
-import { badRequest, percentDecode, printable, type Exchange } from "./exchange.ts";
+import { badRequest, printable, type Exchange } from "./exchange.ts";
 import { flag, leaseId, READ_PARAMETERS, readMode, wholeNumber } from "./parameters.ts";
-import { KEY_BYTES_MAX, NO_BYTES, rowJson } from "./row.ts";
+import { KEY_BYTES_MAX, NO_BYTES, pathKey, rowJson } from "./row.ts";
 
 const PREFIX = "/api/v1/kv";
 const ZERO_BYTE = new Uint8Array(1);
@@ -39,11 +39,7 @@ export async function handleKv(exchange: Exchange, limits: { readonly valueBytes
     return;
   }
   exchange.allowMethods("GET", "HEAD", "PUT", "PATCH", "DELETE");
-  const key = percentDecode(exchange.path.slice(PREFIX.length + 1), "path");
-  if (key.length === 0) throw new ConcordError("CONCORD_KEY_EMPTY");
-  if (key.length > KEY_BYTES_MAX) {
-    throw badRequest(`The key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
-  }
+  const key = pathKey(exchange, PREFIX);
   if (exchange.method === "PUT") await put(exchange, key, limits.valueBytesMax);
   else if (exchange.method === "DELETE") await remove(exchange, key);
   else if (exchange.method === "PATCH") await touch(exchange, key);

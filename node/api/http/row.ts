@@ -3,7 +3,7 @@ import { ConcordError } from "../../client/errors.ts";
 import { type KeyName, type Row } from "../../client/rest.ts";
 import { type KeyRange, type KeyValue } from "../../machine/commands.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
-import { badRequest } from "./exchange.ts";
+import { badRequest, type Exchange, percentDecode } from "./exchange.ts";
 import { leaseText } from "./parameters.ts";
 
 /** Of the native doors; etcd's clients may use longer ones. */
@@ -58,6 +58,14 @@ export function bytesOf<N extends BytesName>(where: string, name: N, fields: Byt
   // What Node decodes forgivingly would be another value than the one that was meant.
   if (bytes.toString("base64") !== base64) throw badRequest(`${where}: ${name} is not base64 with padding`);
   return bytes;
+}
+
+/** The key that is the rest of the path behind `prefix` and a slash: percent-encoding is undone once. */
+export function pathKey(exchange: Exchange, prefix: string): Buffer {
+  const key = percentDecode(exchange.path.slice(prefix.length + 1), "path");
+  if (key.length === 0) throw new ConcordError("CONCORD_KEY_EMPTY");
+  if (key.length <= KEY_BYTES_MAX) return key;
+  throw badRequest(`The key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
 }
 
 /** The key of an object in the body, within the limits of the native doors. */
