@@ -6,6 +6,7 @@ const PURE = [
   "node/raft/**",
   "node/machine/**",
   "node/codec/**",
+  "node/client/wire/**",
   "operator/api/**",
   "operator/plan/**",
   "operator/resources/**",
@@ -92,6 +93,7 @@ export default tseslint.config(
     ignores: ["**/*.test.ts"],
     rules: onlyImports(["\\./", "node:", "undici$", "typebox", "@peculiar/x509$"]),
   },
+  { files: ["node/client/wire/**"], ignores: ["**/*.test.ts"], rules: onlyImports(["\\./", "\\.\\./errors\\.ts$"]) },
   {
     files: ["node/storage/**", "node/transport/**", "node/observability/**", "node/config/**"],
     ignores: ["**/*.test.ts"],
