@@ -32,6 +32,8 @@ export const LIST_LIMIT_MAX = 1000;
 export const LIST_LIMIT_DEFAULT = 100;
 /** Longest time to live of a row: about 285 years, as that of a lease. */
 export const ROW_TTL_SECONDS_MAX = 9_000_000_000;
+/** Longest content type of a value. */
+export const CONTENT_TYPE_MAX = 255;
 export const LOCK_WAIT_MAX_MS = 60_000;
 
 /** A request: what it does not name is refused, so that a misspelt field is not taken for one left out. */
@@ -67,6 +69,7 @@ export const Row = Type.Object({
   ttlSeconds: Type.Optional(
     Type.Integer({ minimum: 0, description: "What is left of its time, rounded up; absent from a row without an end" }),
   ),
+  contentType: Type.Optional(Type.String({ description: "As the put named it; absent when it named none" })),
 });
 export type Row = Static<typeof Row>;
 
@@ -145,6 +148,14 @@ export const PutItem = request({
   ...ValueFields,
   lease: Type.Optional(LeaseId),
   ttlSeconds: Type.Optional(RowTtl),
+  contentType: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: CONTENT_TYPE_MAX,
+      pattern: "^[ -~]*$",
+      description: "Media type of the value",
+    }),
+  ),
 });
 export type PutItem = Static<typeof PutItem>;
 export const TxnPut = request({ ...PutItem.properties, previous: Type.Optional(Type.Boolean()) });

@@ -22,6 +22,7 @@ const put = fc.record(
     ignoreValue: fc.boolean(),
     ignoreLease: fc.boolean(),
     ttlMs: natural,
+    contentType: fc.string(),
   },
   { requiredKeys: ["type", "key", "value", "lease", "previous", "ignoreValue", "ignoreLease"] },
 );
@@ -123,6 +124,7 @@ const row = fc.record(
     version: natural,
     lease: int64,
     ttlMs: fc.nat(),
+    contentType: fc.string({ minLength: 1 }),
   },
   { requiredKeys: ["key", "value", "createRevision", "modRevision", "version", "lease"] },
 );
@@ -237,7 +239,7 @@ describe("command codec", () => {
 
   it.each([
     ["an unknown command", [77], "Command has type 77, this member knows 1 to 17"],
-    ["an unknown flag", [1, 16], "Flags 16 at byte 1, known are 15"],
+    ["an unknown flag", [1, 32], "Flags 32 at byte 1, known are 31"],
     ["an unknown code", [2, 0, 9], "Code 9 at byte 2, known are 0 to 4"],
     ["a list longer than its bytes", [4, 255, 255, 255, 255], "List of 4294967295 elements, 0 bytes are left"],
   ])("refuses %s", (_name, content, message) => {

@@ -238,16 +238,19 @@ const PUT_PREVIOUS = 1;
 const PUT_IGNORE_VALUE = 2;
 const PUT_IGNORE_LEASE = 4;
 const PUT_TTL = 8;
-const PUT_FLAGS = PUT_PREVIOUS | PUT_IGNORE_VALUE | PUT_IGNORE_LEASE | PUT_TTL;
+const PUT_CONTENT_TYPE = 16;
+const PUT_FLAGS = PUT_PREVIOUS | PUT_IGNORE_VALUE | PUT_IGNORE_LEASE | PUT_TTL | PUT_CONTENT_TYPE;
 
 function writePut(writer: ByteWriter, put: PutOperation): void {
   const flags =
     (put.previous ? PUT_PREVIOUS : 0) |
     (put.ignoreValue ? PUT_IGNORE_VALUE : 0) |
     (put.ignoreLease ? PUT_IGNORE_LEASE : 0) |
-    (put.ttlMs === undefined ? 0 : PUT_TTL);
+    (put.ttlMs === undefined ? 0 : PUT_TTL) |
+    (put.contentType === undefined ? 0 : PUT_CONTENT_TYPE);
   writer.u8(PUT).u8(flags).i64(put.lease).bytes(put.key).bytes(put.value);
   if (put.ttlMs !== undefined) writer.u53(put.ttlMs);
+  if (put.contentType !== undefined) writer.string(put.contentType);
 }
 
 function readPut(reader: ByteReader): PutOperation {
@@ -262,6 +265,7 @@ function readPut(reader: ByteReader): PutOperation {
     ignoreValue: (flags & PUT_IGNORE_VALUE) !== 0,
     ignoreLease: (flags & PUT_IGNORE_LEASE) !== 0,
     ...(flags & PUT_TTL ? { ttlMs: reader.u53() } : {}),
+    ...(flags & PUT_CONTENT_TYPE ? { contentType: reader.string() } : {}),
   };
 }
 

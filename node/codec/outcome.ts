@@ -49,6 +49,7 @@ const REASONS: readonly RefusedReason[] = [
   "idempotencyConflict",
   "tooManyRecords",
   "ttlTooLarge",
+  "contentTypeInvalid",
 ];
 
 export function encodeOutcome(outcome: Outcome): Uint8Array {
@@ -190,7 +191,7 @@ function writeRows(writer: ByteWriter, rows: readonly KeyValue[]): void {
 function writeRow(writer: ByteWriter, row: KeyValue): void {
   writer.u53(row.createRevision).u53(row.modRevision).u53(row.version).i64(row.lease).bytes(row.key).bytes(row.value);
   // One more than it is, as 0 stands for none.
-  writer.u53(row.ttlMs === undefined ? 0 : row.ttlMs + 1);
+  writer.u53(row.ttlMs === undefined ? 0 : row.ttlMs + 1).string(row.contentType ?? "");
 }
 
 function readRow(reader: ByteReader): KeyValue {
@@ -203,5 +204,7 @@ function readRow(reader: ByteReader): KeyValue {
     value: reader.bytes(),
   };
   const ttl = reader.u53();
-  return ttl === 0 ? row : { ...row, ttlMs: ttl - 1 };
+  const contentType = reader.string();
+  if (ttl === 0 && contentType === "") return row;
+  return { ...row, ...(ttl === 0 ? {} : { ttlMs: ttl - 1 }), ...(contentType === "" ? {} : { contentType }) };
 }

@@ -22,6 +22,8 @@ export interface PutOperation extends KeyOnly {
   readonly ignoreLease: boolean;
   /** How long the row lives, ms of the cluster's time; left out, it has no end. */
   readonly ttlMs?: number;
+  /** What the value is, as a media type: printable ASCII, at most `CONTENT_TYPE_MAX` characters. Left out, nothing is said. */
+  readonly contentType?: string;
 }
 
 /** Sets how long a row lives from now on, and changes nothing else: no revision, no event. */
@@ -160,6 +162,8 @@ export interface KeyValue {
   readonly lease: bigint;
   /** What was left of its time when it was read, ms; absent from a row without an end, and from one that is history. */
   readonly ttlMs?: number;
+  /** Absent when the put named none. */
+  readonly contentType?: string;
 }
 
 export type Reply =
@@ -205,6 +209,7 @@ export type RefusedReason =
   | "leaseNotFound"
   | "leaseProvided"
   | "valueProvided"
+  | "contentTypeInvalid"
   | "compacted"
   | "futureRevision"
   | "noSpace"

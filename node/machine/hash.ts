@@ -86,6 +86,10 @@ class RowHash {
     }
     const address = versions.valueAddress(version);
     this.#bytes(slab.bytesAt(address), offsetOf(address), versions.valueLength(version));
+    if (versions.typeLength(version) > 0) {
+      const type = versions.contentType(version);
+      this.#bytes(type, 0, type.length);
+    }
     this.low = finalMix(this.low);
     this.high = finalMix(this.high ^ this.low);
   }

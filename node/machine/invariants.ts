@@ -84,7 +84,7 @@ function checkKey({ keys, versions, revision }: Store, slot: number): { versions
     invariant(versions.modRevision(version) < newer, "Versions of a key are out of order");
     newer = versions.modRevision(version);
     count += 1;
-    weight += PAGE_VERSION_BYTES + versions.valueLength(version);
+    weight += PAGE_VERSION_BYTES + versions.contentLength(version);
   }
   invariant(count > 0, "A key in the tree has no version");
   invariant(keys.weight(slot) === weight, "A key weighs something else");

@@ -7,6 +7,7 @@ import {
   type ReadOperation,
   type RefusedReason,
 } from "./commands.ts";
+import { isContentType } from "./content-type.ts";
 import { LEASE_TTL_MAX_SECONDS } from "./leases.ts";
 import { EMPTY as NO_END } from "./key-range.ts";
 import { hasDuplicateKey } from "./txn-keys.ts";
@@ -100,7 +101,9 @@ function checkOperation(
       if (operation.key.length === 0) return "keyEmpty";
       if (operation.key.length > limits.keyBytesMax) return "keyTooLong";
       if (operation.value.length > limits.valueBytesMax) return "valueTooLong";
-      if (operation.ignoreValue && operation.value.length > 0) return "valueProvided";
+      if (operation.ignoreValue && (operation.value.length > 0 || operation.contentType !== undefined))
+        return "valueProvided";
+      if (operation.contentType !== undefined && !isContentType(operation.contentType)) return "contentTypeInvalid";
       if (operation.ignoreLease && operation.lease !== 0n) return "leaseProvided";
       return (operation.ttlMs ?? 1) > ROW_TTL_MS_MAX ? "ttlTooLarge" : undefined;
     case "touch":

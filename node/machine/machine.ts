@@ -36,6 +36,7 @@ import { applyMember } from "./member-commands.ts";
 import { type Alarm, type AwaitedMember, Members } from "./members.ts";
 import { readSingle, singleKeyRange } from "./range.ts";
 import { readReason, SlicedRead } from "./read-task.ts";
+import { statsOf } from "./stats.ts";
 import { Store } from "./store.ts";
 import { checkRevision, operate } from "./txn.ts";
 
@@ -338,7 +339,7 @@ export class Machine {
   }
 
   stats(): MachineStats {
-    return this.#store.stats();
+    return statsOf(this.#store);
   }
 
   #skipTo(index: number): void {

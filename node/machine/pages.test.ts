@@ -313,6 +313,9 @@ describe("hash", () => {
       hashOf(txn([], [put("a", "1"), put("b", "2")])),
       hashOf(txn([], [put("b", "2"), put("a", "1")])),
       hashOf(put("a", "1"), { type: "compact", revision: 2 }, put("a", "1")),
+      hashOf(put("a", "1", { contentType: "t" })),
+      hashOf(put("a", "1", { contentType: "u" })),
+      hashOf(put("a", "1t")),
       hashOf(put("a", bytes("long".repeat(100)))),
       hashOf(put("a", bytes("long".repeat(99) + "gnol"))),
     ];

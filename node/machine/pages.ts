@@ -13,7 +13,8 @@ import { type RevisionBounds } from "./txn.ts";
  *     u8 format version │ u32 keys
  *     a key:     u32 length │ bytes │ u32 versions
  *     a version: u53 mod │ u32 sub │ u53 create │ u53 version │ u8 flags │ i64 lease, if flagged
- *                │ u53 cluster time at which the row ends, if flagged; only the newest version │ u32 length │ value
+ *                │ u53 cluster time at which the row ends, if flagged; only the newest version
+ *                │ u8 length │ content type, if flagged │ u32 length │ value
  *
  * An unknown flag refuses the page: it may say how the value is to be read.
  */
@@ -21,7 +22,8 @@ const PAGE_FORMAT_VERSION = 1;
 const TOMBSTONE = 1;
 const LEASE = 2;
 const ENDS = 4;
-const KNOWN_FLAGS = TOMBSTONE | LEASE | ENDS;
+const CONTENT_TYPE = 8;
+const KNOWN_FLAGS = TOMBSTONE | LEASE | ENDS | CONTENT_TYPE;
 
 /** The moment that a page is of. */
 export interface PageMoment extends RevisionBounds {
@@ -57,9 +59,16 @@ function writeVersion({ versions, slab }: Store, version: number, endMs: number,
   writer.u32(versions.sub(version));
   writer.u53(versions.createRevision(version));
   writer.u53(versions.version(version));
-  writer.u8((versions.isTombstone(version) ? TOMBSTONE : 0) | (lease === 0n ? 0 : LEASE) | (endMs === 0 ? 0 : ENDS));
+  const type = versions.contentType(version);
+  writer.u8(
+    (versions.isTombstone(version) ? TOMBSTONE : 0) |
+      (lease === 0n ? 0 : LEASE) |
+      (endMs === 0 ? 0 : ENDS) |
+      (type.length === 0 ? 0 : CONTENT_TYPE),
+  );
   if (lease !== 0n) writer.i64(lease);
   if (endMs !== 0) writer.u53(endMs);
+  if (type.length > 0) writer.u8(type.length).raw(type);
   const length = versions.valueLength(version);
   writer.u32(length);
   const room = writer.reserve(length);
@@ -93,7 +102,7 @@ function readKey(store: Store, key: Bytes, reader: PageReader): number {
   let previous = 0;
   for (let i = 0; i < count; i += 1) {
     const version = readVersion(store, slot, previous, i === count - 1, reader);
-    weight += PAGE_VERSION_BYTES + store.versions.valueLength(version);
+    weight += PAGE_VERSION_BYTES + store.versions.contentLength(version);
     previous = version;
   }
   store.keys.setHead(slot, previous);
@@ -121,10 +130,12 @@ function readVersion(
     if (!newest || tombstone || endMs === 0) reader.fail(`has an end at ${endMs} where none can be`);
     ends.set(key, endMs);
   }
+  const type = flags & CONTENT_TYPE ? reader.raw(reader.u8()) : EMPTY;
+  if ((flags & CONTENT_TYPE) !== 0 && type.length === 0) reader.fail("has a content type without characters");
   const value = reader.raw(reader.u32());
   if (modRevision < 2) reader.fail(`has mod revision ${modRevision}`);
   if (tombstone) {
-    if (createRevision !== 0 || version !== 0 || lease !== 0n || value.length !== 0)
+    if (createRevision !== 0 || version !== 0 || lease !== 0n || value.length !== 0 || type.length !== 0)
       reader.fail("has a tombstone with content");
   } else if (version < 1 || createRevision < 2 || (version === 1) !== (createRevision === modRevision))
     reader.fail(`has version ${version} with create revision ${createRevision} and mod revision ${modRevision}`);
@@ -138,5 +149,5 @@ function readVersion(
     if (!follows) reader.fail(`has versions of a key that do not follow each other at revision ${modRevision}`);
   }
   const fields = { key, modRevision, sub, createRevision, version, lease, tombstone, previous };
-  return versions.add(fields, tombstone ? EMPTY : value);
+  return versions.add(fields, tombstone ? EMPTY : value, type);
 }

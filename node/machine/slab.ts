@@ -21,12 +21,13 @@ export class Slab {
     return this.#reservedBytes;
   }
 
-  /** Copies `bytes` into a block. Empty bytes take no block and have address 0. */
-  store(bytes: Bytes): number {
-    if (bytes.length === 0) return 0;
-    const address = this.#allocate(bytes.length);
+  /** Copies `bytes`, and `more` behind them, into a block. Nothing takes no block and has address 0. */
+  store(bytes: Bytes, more: Bytes = NOTHING): number {
+    if (bytes.length + more.length === 0) return 0;
+    const address = this.#allocate(bytes.length + more.length);
     const chunk = this.#chunk(address);
     chunk.bytes.set(bytes, offsetOf(address));
+    if (more.length > 0) chunk.bytes.set(more, offsetOf(address) + bytes.length);
     return address;
   }
 

@@ -2,10 +2,10 @@ import { InvariantError, invariant } from "./assert.ts";
 import { type Bytes, type KeyValue } from "./commands.ts";
 import { ByteArena } from "./byte-arena.ts";
 import { ChangeLog } from "./change-log.ts";
+import { contentTypeText } from "./content-type.ts";
 import { EMPTY } from "./key-range.ts";
 import { KeyTable } from "./keys.ts";
 import { Leases } from "./leases.ts";
-import { type MachineStats } from "./machine-types.ts";
 import { type Pin, Pins } from "./pins.ts";
 import { RowEnds } from "./row-ends.ts";
 import { Slab } from "./slab.ts";
@@ -133,21 +133,6 @@ export class Store {
     );
   }
 
-  stats(): MachineStats {
-    const { revision, compactRevision, versions, leases, records, bytes, liveBytes } = this;
-    return {
-      revision,
-      compactRevision,
-      keys: this.#committed.root.live,
-      versions: versions.count,
-      leases: leases.count,
-      records: records.count,
-      recordBytes: records.bytes,
-      bytes,
-      liveBytes,
-    };
-  }
-
   /** Bytes of live rows alone. */
   get liveBytes(): number {
     return this.#committedLiveBytes;
@@ -173,7 +158,7 @@ export class Store {
    * Writes a version of `key`. The lease, unless it is 0, is there. `endMs`: cluster time at which the row ends, 0 for
    * none. @returns the live version before it, or 0.
    */
-  put(key: Bytes, value: Bytes, lease: bigint, endMs = 0): number {
+  put(key: Bytes, value: Bytes, lease: bigint, endMs = 0, contentType = EMPTY): number {
     const revision = this.#nextRevision();
     const found = this.tree.seek(key);
     const slot = found === 0 ? this.keys.add(key) : found;
@@ -190,11 +175,12 @@ export class Store {
       tombstone: false,
       previous: head,
     };
-    this.#append(slot, this.versions.add(fields, value));
+    this.#append(slot, this.versions.add(fields, value, contentType));
     this.#hang(slot, live ? this.versions.lease(head) : 0n, lease);
     this.ends.stage(slot, endMs);
-    const weight = PAGE_VERSION_BYTES + value.length;
-    this.#liveBytes += value.length - (live ? this.versions.valueLength(head) : -this.#liveOverhead(slot));
+    const content = value.length + contentType.length;
+    const weight = PAGE_VERSION_BYTES + content;
+    this.#liveBytes += content - (live ? this.versions.contentLength(head) : -this.#liveOverhead(slot));
     if (found === 0) {
       const whole = PAGE_KEY_BYTES + key.length + weight;
       this.keys.addWeight(slot, whole);
@@ -226,7 +212,7 @@ export class Store {
     this.#append(slot, this.versions.add(fields, EMPTY));
     this.#hang(slot, this.versions.lease(head), 0n);
     this.ends.stage(slot, 0);
-    this.#liveBytes -= this.versions.valueLength(head) + this.#liveOverhead(slot);
+    this.#liveBytes -= this.versions.contentLength(head) + this.#liveOverhead(slot);
     this.keys.addWeight(slot, PAGE_VERSION_BYTES);
     this.tree.touch(PAGE_VERSION_BYTES, -1);
     return head;
@@ -270,7 +256,7 @@ export class Store {
     slab.copyTo(keys.address(slot), key.length, key, 0);
     const value = this.#arena.allocate(keysOnly ? 0 : versions.valueLength(version));
     slab.copyTo(versions.valueAddress(version), value.length, value, 0);
-    return {
+    const row = {
       key,
       value,
       createRevision: versions.createRevision(version),
@@ -278,6 +264,8 @@ export class Store {
       version: versions.version(version),
       lease: versions.lease(version),
     };
+    if (versions.typeLength(version) === 0) return row;
+    return { ...row, contentType: contentTypeText(versions.contentType(version)) };
   }
 
   /** A row that a reader of the view sees, with what is left of its time when it has an end. */
@@ -373,7 +361,7 @@ export class Store {
   }
 
   liveBytesOf(slot: number): number {
-    return this.versions.valueLength(this.keys.head(slot)) + this.#liveOverhead(slot);
+    return this.versions.contentLength(this.keys.head(slot)) + this.#liveOverhead(slot);
   }
 
   #nextRevision(): number {
@@ -425,7 +413,7 @@ export class Store {
     let bytes = 0;
     for (let at = version; at !== 0;) {
       const previous = this.versions.previous(at);
-      bytes += PAGE_VERSION_BYTES + this.versions.valueLength(at);
+      bytes += PAGE_VERSION_BYTES + this.versions.contentLength(at);
       this.versions.free(at);
       at = previous;
     }

@@ -12,6 +12,7 @@ import {
   type TouchOperation,
   type TxnOperation,
 } from "./commands.ts";
+import { contentTypeBytes } from "./content-type.ts";
 import { readRange, rangeVersions } from "./range.ts";
 import { STAMP_GRAIN_MS, type Store, type View } from "./store.ts";
 
@@ -147,12 +148,17 @@ export function* applyOperation(store: Store, views: Views, operation: SingleOpe
 
 export function applyPut(store: Store, put: PutOperation): Reply {
   let { value, lease } = put;
+  let contentType = contentTypeBytes(put.contentType);
   if (put.ignoreValue || put.ignoreLease) {
     const version = store.find(store.working, put.key);
-    if (put.ignoreValue) value = store.versions.value(version);
+    if (put.ignoreValue) {
+      value = store.versions.value(version);
+      contentType = store.versions.contentType(version);
+    }
     if (put.ignoreLease) lease = store.versions.lease(version);
   }
-  const before = store.put(put.key, value, lease, put.ttlMs === undefined ? 0 : endAfter(store, put.ttlMs));
+  const endMs = put.ttlMs === undefined ? 0 : endAfter(store, put.ttlMs);
+  const before = store.put(put.key, value, lease, endMs, contentType);
   return { type: "put", previous: put.previous && before !== 0 ? store.row(before) : undefined };
 }
 

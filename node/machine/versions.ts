@@ -1,4 +1,5 @@
 import { type Bytes } from "./commands.ts";
+import { EMPTY } from "./key-range.ts";
 import { type Slab } from "./slab.ts";
 
 /** What a version says, apart from its value. A tombstone has a mod revision only. */
@@ -36,12 +37,13 @@ export class VersionTable {
     return this.#count;
   }
 
-  /** Bytes of all values. */
+  /** Bytes of all values and content types. */
   get valueBytes(): number {
     return this.#valueBytes;
   }
 
-  add(fields: VersionFields, value: Bytes): number {
+  /** `contentType`: ASCII of at most 255 characters; empty for none. */
+  add(fields: VersionFields, value: Bytes, contentType: Bytes = EMPTY): number {
     const slot = this.#free.pop() ?? this.#next++;
     const index = slot >>> CHUNK_SHIFT;
     if (index === this.#chunks.length) this.#chunks.push(newChunk());
@@ -55,20 +57,23 @@ export class VersionTable {
     chunk.key[at] = fields.key;
     chunk.previous[at] = fields.previous;
     chunk.flags[at] = fields.tombstone ? USED | TOMBSTONE : USED;
-    chunk.address[at] = this.#slab.store(value);
+    chunk.address[at] = this.#slab.store(value, contentType);
     chunk.length[at] = value.length;
+    chunk.typeLength[at] = contentType.length;
     this.#count += 1;
-    this.#valueBytes += value.length;
+    this.#valueBytes += value.length + contentType.length;
     return slot;
   }
 
   free(slot: number): void {
     const chunk = this.#chunk(slot);
     const at = slot & CHUNK_MASK;
-    this.#slab.free(chunk.address[at] as number, chunk.length[at] as number);
-    this.#valueBytes -= chunk.length[at] as number;
+    const bytes = this.contentLength(slot);
+    this.#slab.free(chunk.address[at] as number, bytes);
+    this.#valueBytes -= bytes;
     chunk.address[at] = 0;
     chunk.length[at] = 0;
+    chunk.typeLength[at] = 0;
     chunk.previous[at] = 0;
     chunk.flags[at] = 0;
     this.#free.push(slot);
@@ -123,6 +128,26 @@ export class VersionTable {
     return this.#chunk(slot).length[slot & CHUNK_MASK] as number;
   }
 
+  /** Bytes of the content type, which lies behind the value; 0 for none. */
+  typeLength(slot: number): number {
+    return this.#chunk(slot).typeLength[slot & CHUNK_MASK] as number;
+  }
+
+  /** Bytes of the value and its content type. */
+  contentLength(slot: number): number {
+    const chunk = this.#chunk(slot);
+    const at = slot & CHUNK_MASK;
+    return (chunk.length[at] as number) + (chunk.typeLength[at] as number);
+  }
+
+  /** A copy of the content type; empty for none. */
+  contentType(slot: number): Uint8Array {
+    const length = this.typeLength(slot);
+    if (length === 0) return EMPTY;
+    const value = this.valueLength(slot);
+    return this.#slab.read(this.valueAddress(slot), value + length).subarray(value);
+  }
+
   /** A copy of the value. */
   value(slot: number): Uint8Array {
     return this.#slab.read(this.valueAddress(slot), this.valueLength(slot));
@@ -170,6 +195,7 @@ interface VersionChunk {
   readonly previous: Uint32Array;
   readonly address: Uint32Array;
   readonly length: Uint32Array;
+  readonly typeLength: Uint8Array;
   readonly flags: Uint8Array;
 }
 
@@ -190,6 +216,7 @@ function newChunk(): VersionChunk {
     previous: new Uint32Array(CHUNK_SLOTS),
     address: new Uint32Array(CHUNK_SLOTS),
     length: new Uint32Array(CHUNK_SLOTS),
+    typeLength: new Uint8Array(CHUNK_SLOTS),
     flags: new Uint8Array(CHUNK_SLOTS),
   };
 }

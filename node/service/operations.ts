@@ -20,7 +20,7 @@ export function rangeOf(
 }
 
 export function putOf(
-  options: Pick<PutOperation, "key" | "value" | "lease" | "ttlMs"> & { readonly previous?: boolean },
+  options: Pick<PutOperation, "key" | "value" | "lease" | "ttlMs" | "contentType"> & { readonly previous?: boolean },
 ): PutOperation {
   return { type: "put", previous: false, ignoreValue: false, ignoreLease: false, ...options };
 }

@@ -32,7 +32,7 @@ const value = fc
   .tuple(fc.constantFrom(0, 1, 3, 900, 5000), fc.constantFrom(1, 2))
   .map(([length, byte]) => new Uint8Array(length).fill(byte));
 
-const put = fc
+const untyped = fc
   .record({
     type: fc.constant("put" as const),
     key,
@@ -52,8 +52,16 @@ const put = fc
     ...(operation.ignoreLease ? { lease: 0n } : {}),
     ...(ttlMs === undefined ? {} : { ttlMs }),
   }));
+const contentType = fc.constantFrom(undefined, undefined, "a/b", "application/json; charset=utf-8");
+const put = fc
+  .tuple(untyped, contentType)
+  .map(([operation, type]) => (type === undefined ? operation : { ...operation, contentType: type }));
 const touch = fc.record({ type: fc.constant("touch" as const), key, ttlMs: fc.constantFrom(0, 300, 3000) });
-const reput = put.map((operation) => ({ ...operation, value: new Uint8Array(0), ignoreValue: true }));
+const reput = untyped.map((operation) => ({
+  ...operation,
+  value: new Uint8Array(0),
+  ignoreValue: true,
+}));
 const remove = fc.record({ type: fc.constant("delete" as const), key, rangeEnd, previous: fc.boolean() });
 /** A revision as a share of those that exist and a few beyond; 0 is the current one. */
 const share = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 110 }));

@@ -19,6 +19,7 @@ type Row = {
   version: number;
   lease: bigint;
   ttlMs?: number;
+  contentType?: string;
 };
 type Change = { type: "put" | "delete"; row: Row; sub: number };
 
@@ -245,6 +246,7 @@ export class NaiveMachine {
           modRevision: revision,
           version: (old?.version ?? 0) + 1,
           lease: operation.ignoreLease ? old!.lease : operation.lease,
+          ...typed(operation.ignoreValue ? old!.contentType : operation.contentType),
         };
         working.set(key, row);
         this.#setEnd(key, operation.ttlMs ?? 0, nowMs);
@@ -332,6 +334,10 @@ export class NaiveMachine {
     rows = rows.map((row) => this.#withEnd(row, working, nowMs));
     return { type: "range", rows: operation.keysOnly ? rows.map((row) => ({ ...row, value: "" })) : rows, count, more };
   }
+}
+
+function typed(contentType: string | undefined): { contentType?: string } {
+  return contentType === undefined ? {} : { contentType };
 }
 
 function isOperation(command: Command): command is Operation {

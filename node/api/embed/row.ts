@@ -14,6 +14,8 @@ export class Row {
   readonly version: number;
   /** What was left of its time when it was read, ms; undefined for a row without an end, and for what is history. */
   readonly ttlMs: number | undefined;
+  /** Media type of the value, as the put named it. */
+  readonly contentType: string | undefined;
 
   constructor(row: KeyValue) {
     this.keyBytes = row.key.slice();
@@ -22,6 +24,7 @@ export class Row {
     this.modRevision = row.modRevision;
     this.version = row.version;
     this.ttlMs = row.ttlMs;
+    this.contentType = row.contentType;
   }
 
   /** The key as text. Keys that are not UTF-8 show replacement characters; use `keyBytes` for those. */

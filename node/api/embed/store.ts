@@ -49,6 +49,8 @@ export interface ReadMode extends ReadOptions {
 export interface PutOptions {
   /** The row is deleted this many milliseconds after the write; left out, it stays. */
   readonly ttlMs?: number;
+  /** Media type of the value: printable ASCII, at most 255 characters. */
+  readonly contentType?: string;
 }
 
 /** Rows, and what the answer is worth. */
@@ -108,12 +110,13 @@ const bytes = (value: Bytes): Uint8Array => (typeof value === "string" ? encoder
 
 /** Builders for the operations and conditions of `txn`. */
 export const op = {
-  put: (key: Bytes, value: Bytes, { ttlMs }: PutOptions = {}): PutOperation =>
+  put: (key: Bytes, value: Bytes, { ttlMs, contentType }: PutOptions = {}): PutOperation =>
     putOf({
       key: bytes(key),
       value: bytes(value),
       lease: 0n,
       ...(ttlMs === undefined ? {} : { ttlMs: wholeMs(ttlMs, 1) }),
+      ...(contentType === undefined ? {} : { contentType }),
     }),
   /** Sets how long the row lives from now on, 0 for ever: neither revision nor change. */
   touch: (key: Bytes, ttlMs: number): TouchOperation => ({ type: "touch", key: bytes(key), ttlMs: wholeMs(ttlMs, 0) }),

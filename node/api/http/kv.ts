@@ -1,5 +1,11 @@
 import { ConcordError } from "../../client/errors.ts";
-import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, ROW_TTL_SECONDS_MAX, type Touched } from "../../client/rest.ts";
+import {
+  CONTENT_TYPE_MAX,
+  LIST_LIMIT_DEFAULT,
+  LIST_LIMIT_MAX,
+  ROW_TTL_SECONDS_MAX,
+  type Touched,
+} from "../../client/rest.ts";
 import { type Compare, type Operation, type Reply } from "../../machine/commands.ts";
 import { putOf, rangeOf } from "../../service/operations.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
@@ -8,6 +14,9 @@ import { flag, leaseId, READ_PARAMETERS, readMode, wholeNumber } from "./paramet
 import { KEY_BYTES_MAX, NO_BYTES, pathKey, rowJson } from "./row.ts";
 
 const PREFIX = "/api/v1/kv";
+const OCTET_STREAM = "application/octet-stream";
+/** A value is data: whoever stored a page has no script run by it. */
+const SANDBOX = { "content-security-policy": "default-src 'none'; sandbox" };
 const ZERO_BYTE = new Uint8Array(1);
 
 /**
@@ -15,7 +24,8 @@ const ZERO_BYTE = new Uint8Array(1);
  *
  *     GET    /api/v1/kv/{key}?revision=&<read>         -> Row & { revision }; with `Accept: application/octet-stream`
  *                                                         the bare value. 404 when there is no such key.
- *     PUT    /api/v1/kv/{key}?lease=&ttlSeconds=         -> { revision }; the body is the value, byte for byte
+ *     PUT    /api/v1/kv/{key}?lease=&ttlSeconds=         -> { revision }; the body is the value, byte for byte, and
+ *                                                         Content-Type, unless it says nothing, the value's
  *     PATCH  /api/v1/kv/{key}?ttlSeconds=                -> { revision, touched }; how long the row lives from now on, 0
  *                                                         for ever: neither revision nor event. 404 when there is none.
  *     DELETE /api/v1/kv/{key}                           -> { revision, deleted }
@@ -60,8 +70,8 @@ async function get(exchange: Exchange, key: Buffer): Promise<void> {
   const [row] = reply.rows;
   if (row === undefined) throw new ConcordError("CONCORD_KEY_NOT_FOUND");
   const headers = { etag: `"${row.modRevision}"`, "concord-revision": String(revision) };
-  if (exchange.request.headers.accept === "application/octet-stream") {
-    exchange.sendBytes(row.value, { "content-type": "application/octet-stream", ...headers });
+  if (exchange.request.headers.accept === OCTET_STREAM) {
+    exchange.sendBytes(row.value, { "content-type": row.contentType ?? OCTET_STREAM, ...SANDBOX, ...headers });
   } else {
     exchange.send({ ...rowJson(row, false), revision }, headers);
   }
@@ -71,10 +81,25 @@ async function put(exchange: Exchange, key: Buffer, valueBytesMax: number): Prom
   const { lease, ttlSeconds } = exchange.query("lease", "ttlSeconds");
   const compare = condition(exchange, key);
   const attached = lease === undefined ? 0n : leaseId("lease", lease.toString("latin1"));
-  const ttl = ttlSeconds === undefined ? {} : { ttlMs: ttlOf(ttlSeconds, 1) };
-  const operation = putOf({ key, value: await exchange.body(valueBytesMax), lease: attached, ...ttl });
+  const operation = putOf({
+    key,
+    value: await exchange.body(valueBytesMax),
+    lease: attached,
+    ...(ttlSeconds === undefined ? {} : { ttlMs: ttlOf(ttlSeconds, 1) }),
+    ...contentType(exchange),
+  });
   const { revision } = await write(exchange, operation, compare);
   exchange.send({ revision }, { etag: `"${revision}"`, "concord-revision": String(revision) });
+}
+
+/** `application/octet-stream` says nothing of a value, and curl says that any body is a form. */
+function contentType(exchange: Exchange): { readonly contentType?: string } {
+  const type = exchange.request.headers["content-type"];
+  if (type === undefined || type === OCTET_STREAM || type === "application/x-www-form-urlencoded") return {};
+  if (type.length <= CONTENT_TYPE_MAX && /^[\x20-\x7e]+$/.test(type)) return { contentType: type };
+  throw badRequest(
+    `Content-Type is "${printable(type)}", expected 1 to ${CONTENT_TYPE_MAX} printable ASCII characters`,
+  );
 }
 
 async function remove(exchange: Exchange, key: Buffer): Promise<void> {

@@ -16,6 +16,7 @@ export function putItem(where: string, item: PutItem & { readonly previous?: boo
     value,
     lease: item.lease === undefined ? 0n : leaseId(`${where}: lease`, item.lease),
     previous: item.previous === true,
+    ...(item.contentType === undefined ? {} : { contentType: item.contentType }),
     ...(item.ttlSeconds === undefined ? {} : { ttlMs: MS_PER_SECOND * item.ttlSeconds }),
   });
 }

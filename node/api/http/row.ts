@@ -22,6 +22,7 @@ export function rowJson(row: KeyValue, keysOnly: boolean): Row {
     modRevision: row.modRevision,
     version: row.version,
     ...(row.lease === 0n ? {} : { lease: leaseText(row.lease) }),
+    ...(row.contentType === undefined ? {} : { contentType: row.contentType }),
     ...(row.ttlMs === undefined ? {} : { ttlSeconds: Math.ceil(row.ttlMs / 1000) }),
   };
 }
