@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { ConcordError, ERROR_TABLE } from "../client/errors.ts";
+import { ConcordError } from "../client/errors.ts";
 import { clientTlsFromFiles, type ConnectionOptions } from "../client/http-connection.ts";
 
 /** What a command may touch besides the network. */
@@ -7,7 +7,10 @@ export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   stdout(text: string): void;
   stderr(text: string): void;
+  /** Everything on standard input. Rejects with `CONCORD_USAGE` when that is more than a command takes. */
   readStdin(): Promise<Uint8Array>;
+  /** Aborted when somebody asks this process to end; asking for it takes the signals over from Node.js. */
+  interrupted(): AbortSignal;
 }
 
 export type OutputFormat = "text" | "json";
@@ -62,27 +65,39 @@ export function endpointsOf(options: ClientOptions): readonly string[] {
   );
 }
 
-interface Closeable {
+interface Client {
   close(): Promise<void>;
 }
 
+type ClientClass<C extends Client> = new (url: string, options: ConnectionOptions) => C;
+
+export interface EndpointChoice {
+  /** The request may be sent again although it may have been carried out. @default false */
+  readonly repeatable?: boolean;
+}
+
 /**
- * Runs `use` against the first member that can be reached. Only a request that certainly was not carried out goes on to
- * the next member.
+ * Runs `use` against the first member that can be reached. Only a request that certainly was not carried out, or that
+ * may be repeated, goes on to the next member.
+ *
+ * @param load - the class of the client, which is loaded when a command needs it
  */
-export async function atAnyEndpoint<C extends Closeable, T>(
+export async function atAnyEndpoint<C extends Client, T>(
   options: ClientOptions,
-  connect: (url: string, options: ConnectionOptions) => C,
+  load: () => Promise<ClientClass<C>>,
   use: (client: C) => Promise<T>,
+  { repeatable = false }: EndpointChoice = {},
 ): Promise<T> {
   const connection = connectionOptions(options);
+  const endpoints = endpointsOf(options);
+  const Client = await load();
   let last: unknown;
-  for (const url of endpointsOf(options)) {
-    const client = connect(url, connection);
+  for (const url of endpoints) {
+    const client = new Client(url, connection);
     try {
       return await use(client);
     } catch (error) {
-      if (!ConcordError.is(error) || !error.retryable || ERROR_TABLE[error.code].outcome === "unknown") throw error;
+      if (!ConcordError.is(error) || !(error.outcome === "unknown" ? repeatable : error.retryable)) throw error;
       last = error;
     } finally {
       await client.close();
@@ -91,8 +106,24 @@ export async function atAnyEndpoint<C extends Closeable, T>(
   throw last;
 }
 
+/** A whole number that a flag or an argument has to be. */
 export function wholeNumber(flag: string, text: string, minimum: number): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
   if (value >= minimum) return value;
   throw new ConcordError("CONCORD_USAGE", `${flag} is "${text}", expected a whole number from ${minimum} on`);
+}
+
+export function optionalNumber(flag: string, text: string | undefined, minimum: number): number | undefined {
+  return text === undefined ? undefined : wholeNumber(flag, text, minimum);
+}
+
+/** What a command reads: a file, or standard input when none is named. */
+export async function readInput(io: CommandIo, file: string | undefined): Promise<Uint8Array> {
+  if (file === undefined || file === "-") return io.readStdin();
+  const { readFile } = await import("node:fs/promises");
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new ConcordError("CONCORD_FILE_FAILED", `Cannot read the file "${file}"`, { cause });
+  }
 }

@@ -1,4 +1,4 @@
-import { type KvRow } from "../client/kv-client.ts";
+import { type Row } from "../client/rest.ts";
 import { type CommandIo, type OutputFormat } from "./context.ts";
 
 /** Prints a result once for programs or once for people. */
@@ -20,7 +20,7 @@ export function table(rows: readonly (readonly string[])[]): string {
  * Bytes for a terminal: text where it is text without control characters, otherwise base64 with its prefix. A value
  * must not be able to drive somebody's terminal.
  */
-export function shown(row: KvRow, field: "key" | "value"): string {
+export function shown(row: Partial<Row>, field: "key" | "value"): string {
   const text = field === "key" ? row.keyText : row.valueText;
   // eslint-disable-next-line no-control-regex -- exactly those are meant
   if (text !== undefined && !/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/.test(text)) return text;

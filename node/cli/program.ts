@@ -1,7 +1,8 @@
 import { Command, CommanderError } from "commander";
-import { ConcordError, ERROR_TABLE, exitStatus } from "../client/errors.ts";
+import { ConcordError, exitStatus } from "../client/errors.ts";
 import { registerCluster } from "./commands/cluster.ts";
 import { registerKv } from "./commands/kv.ts";
+import { registerWatch } from "./commands/watch.ts";
 import { type CommandIo } from "./context.ts";
 
 /** Adds commands to the program. `setStatus` sets the exit status of a command that does not fail with an error. */
@@ -25,6 +26,7 @@ export function buildProgram(options: ProgramOptions, setStatus: (status: number
     .exitOverride();
   for (const register of options.registrations) register(program, setStatus);
   registerKv(program, io);
+  registerWatch(program, io);
   registerCluster(program, io, setStatus);
   return program;
 }
@@ -34,7 +36,7 @@ export function buildProgram(options: ProgramOptions, setStatus: (status: number
  *
  * @param argv - without the executable and the script.
  * @returns The exit status: 0, or what the error table says (64 for a wrong command line, 76 when a write may have
- * happened). Errors are one line on standard error, or JSON with `--output json`.
+ * happened). Errors are one line on standard error, `Failed: …` or `Unknown: …`, or JSON with `--output json`.
  */
 export async function runProgram(argv: readonly string[], options: ProgramOptions): Promise<number> {
   let status = 0;
@@ -54,17 +56,18 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
     options.io.stderr(
       json
         ? `${JSON.stringify({ code, message, retryable, outcome })}\n`
-        : `Error: ${message} (${code})${hint(error)}\n`,
+        : outcome === "unknown"
+          ? `Unknown: ${message} (${code}); read before trying again\n`
+          : `Failed: ${message} (${code})\n`,
     );
     return exitStatus(code);
   }
 }
 
-function hint(error: ConcordError): string {
-  return ERROR_TABLE[error.code].outcome === "unknown" ? "; read before trying again" : "";
-}
+/** Of standard input; the largest value or txn that a member takes is far smaller. */
+const STDIN_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Standard streams of this process. */
+/** Standard streams and signals of this process. */
 export function processIo(env: CommandIo["env"]): CommandIo {
   return {
     env,
@@ -72,8 +75,19 @@ export function processIo(env: CommandIo["env"]): CommandIo {
     stderr: (text) => void process.stderr.write(text),
     async readStdin() {
       const chunks: Buffer[] = [];
-      for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
-      return Buffer.concat(chunks);
+      let length = 0;
+      for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+        length += chunk.length;
+        if (length > STDIN_BYTES_MAX)
+          throw new ConcordError("CONCORD_USAGE", `Standard input is longer than ${STDIN_BYTES_MAX} bytes`);
+        chunks.push(chunk);
+      }
+      return Buffer.concat(chunks, length);
+    },
+    interrupted() {
+      const controller = new AbortController();
+      for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => controller.abort(name));
+      return controller.signal;
     },
   };
 }

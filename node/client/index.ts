@@ -1,6 +1,14 @@
 export * from "./admin.ts";
 export { AdminClient } from "./admin-client.ts";
-export { KvClient, type KvList, type KvRow, type ReadOptions } from "./kv-client.ts";
+export {
+  KvClient,
+  type KvList,
+  type KvRow,
+  type PutOptions,
+  type ReadOptions,
+  type WriteOptions,
+} from "./kv-client.ts";
+export { WatchClient, type WatchMessage, type WatchOptions } from "./watch-client.ts";
 export {
   clientTlsFromFiles,
   HttpConnection,

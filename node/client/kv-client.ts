@@ -1,5 +1,15 @@
+import { ConcordError } from "./errors.ts";
 import { HttpConnection, type CallOptions, type ConnectionOptions } from "./http-connection.ts";
-import { type History, type Row } from "./rest.ts";
+import { base64, escapeBytes, queryOf, restCall, type RestRequest } from "./rest-call.ts";
+import {
+  type Deleted,
+  type History,
+  type Row,
+  type Touched,
+  type TxnAnswer,
+  type TxnRequest,
+  type Written,
+} from "./rest.ts";
 
 /** A row as the REST door shows it: bytes as base64, and as text where they are valid UTF-8. */
 export type KvRow = Readonly<Row>;
@@ -23,20 +33,47 @@ export interface ReadOptions extends CallOptions {
   readonly revision?: number | undefined;
 }
 
-/** Keys and values at one member, over REST. Rejects with ConcordError; nothing is retried. */
+export interface WriteOptions extends CallOptions {
+  /** 1 to 255 bytes: the write is applied once, however often it is sent with this key. */
+  readonly idempotencyKey?: string | undefined;
+  /** Only when this is the row's mod revision; 0: only when there is no row. Else `CONCORD_CONDITION_FAILED`. */
+  readonly ifRevision?: number | undefined;
+}
+
+export interface PutOptions extends WriteOptions {
+  /** 16 hex digits. */
+  readonly lease?: string | undefined;
+  /** The row is deleted this long after the write. */
+  readonly ttlSeconds?: number | undefined;
+}
+
+/**
+ * Keys and values at one member, over REST. Rejects with ConcordError; nothing is retried. A write whose answer is lost
+ * rejects with `CONCORD_OUTCOME_UNKNOWN`.
+ *
+ * @example
+ * ```ts
+ * import { KvClient } from "concord-kv/client";
+ *
+ * await using kv = new KvClient("http://127.0.0.1:2379");
+ * const { revision } = await kv.put("greeting", "Hello", { ifRevision: 0 });
+ * await kv.put("greeting", "Hello, Concord", { ifRevision: revision, idempotencyKey: "deploy-42" });
+ * ```
+ */
 export class KvClient {
   readonly #connection: HttpConnection;
 
+  /** @throws ConcordError `CONCORD_INVALID_ARGUMENT` when the URL is not `http(s)://host:port`. */
   constructor(url: string, options: ConnectionOptions = {}) {
     this.#connection = new HttpConnection(url, options);
   }
 
   /** @throws ConcordError `CONCORD_KEY_NOT_FOUND` */
   get(key: Uint8Array | string, options: ReadOptions = {}): Promise<KvRow & { readonly revision: number }> {
-    return this.#json("GET", keyPath(key) + queryOf(readQuery(options)), options);
+    return restCall(this.#connection, "GET", keyPath(key) + queryOf(readQuery(options)), {}, options);
   }
 
-  /** One page of the keys that begin with `prefix`, in order. */
+  /** One page of the keys that begin with `prefix`, in order; `count` is of all of them behind the cursor. */
   list(
     prefix: Uint8Array | string,
     options: ReadOptions & {
@@ -48,12 +85,12 @@ export class KvClient {
     const query = {
       prefix: escapeBytes(prefix),
       ...readQuery(options),
-      limit: numberText(options.limit),
+      limit: options.limit,
       keysOnly: options.keysOnly === true ? "true" : undefined,
       // A cursor carries its revision.
       ...(options.cursor === undefined ? {} : { cursor: options.cursor, revision: undefined }),
     };
-    return this.#json("GET", `/api/v1/kv${queryOf(query)}`, options);
+    return restCall(this.#connection, "GET", `/api/v1/kv${queryOf(query)}`, {}, options);
   }
 
   /** What became of a key since the last compaction, newest first; `to` is the answer's `next` to go on. */
@@ -66,28 +103,43 @@ export class KvClient {
     } = {},
   ): Promise<History> {
     const { from, to, limit } = options;
-    const query = queryOf({
-      ...readQuery(options),
-      from: numberText(from),
-      to: numberText(to),
-      limit: numberText(limit),
-    });
-    return this.#json("GET", `/api/v1/history/${escapeBytes(key)}${query}`, options);
+    const query = queryOf({ ...readQuery(options), from, to, limit });
+    return restCall(this.#connection, "GET", `/api/v1/history/${escapeBytes(key)}${query}`, {}, options);
   }
 
-  put(
-    key: Uint8Array | string,
-    value: Uint8Array | string,
-    options?: CallOptions,
-  ): Promise<{ readonly revision: number }> {
-    return this.#json("PUT", keyPath(key), options, value);
+  put(key: Uint8Array | string, value: Uint8Array | string, options: PutOptions = {}): Promise<Written> {
+    const query = queryOf({ lease: options.lease, ttlSeconds: options.ttlSeconds });
+    return restCall(this.#connection, "PUT", keyPath(key) + query, { ...write(options), body: value }, options);
   }
 
-  delete(
-    key: Uint8Array | string,
-    options?: CallOptions,
-  ): Promise<{ readonly revision: number; readonly deleted: number }> {
-    return this.#json("DELETE", keyPath(key), options);
+  delete(key: Uint8Array | string, options: WriteOptions = {}): Promise<Deleted> {
+    return restCall(this.#connection, "DELETE", keyPath(key), write(options), options);
+  }
+
+  /** All keys that begin with `prefix`, at one revision. */
+  async deletePrefix(
+    prefix: Uint8Array | string,
+    options: Omit<WriteOptions, "ifRevision"> = {},
+  ): Promise<Readonly<Deleted>> {
+    const request: TxnRequest = { success: [{ delete: { key: base64(prefix), prefix: true } }] };
+    const { revision, results } = await this.txn(request, options);
+    const [result] = results;
+    if (result?.delete !== undefined) return { revision, deleted: result.delete.deleted };
+    throw new ConcordError("CONCORD_INTERNAL", "A delete was answered without a count");
+  }
+
+  /**
+   * Sets how long a row lives from now on, without a revision and without an event.
+   *
+   * @param ttlSeconds - 0: without end
+   * @throws ConcordError `CONCORD_KEY_NOT_FOUND`
+   */
+  touch(key: Uint8Array | string, ttlSeconds: number, options: WriteOptions = {}): Promise<Touched> {
+    return restCall(this.#connection, "PATCH", keyPath(key) + queryOf({ ttlSeconds }), write(options), options);
+  }
+
+  txn(request: TxnRequest, options: Omit<WriteOptions, "ifRevision"> = {}): Promise<TxnAnswer> {
+    return restCall(this.#connection, "POST", "/api/v1/txn", { ...write(options), json: request }, options);
   }
 
   close(): Promise<void> {
@@ -97,47 +149,37 @@ export class KvClient {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-
-  async #json<T>(
-    method: "GET" | "PUT" | "DELETE",
-    path: string,
-    options: CallOptions | undefined,
-    body?: Uint8Array | string,
-  ): Promise<T> {
-    const answer = await this.#connection.call({ method, path, ...(body === undefined ? {} : { body }) }, options);
-    return JSON.parse(answer.body.toString("utf8")) as T;
-  }
 }
 
 function keyPath(key: Uint8Array | string): string {
   return `/api/v1/kv/${escapeBytes(key)}`;
 }
 
-/** Everything but letters, digits and `-._~` as `%XX`: what comes out is the same bytes whoever passes it on. */
-function escapeBytes(bytes: Uint8Array | string): string {
-  let escaped = "";
-  for (const byte of Buffer.from(bytes as Uint8Array)) {
-    const character = String.fromCharCode(byte);
-    escaped += /[A-Za-z0-9._~-]/.test(character) ? character : `%${byte.toString(16).padStart(2, "0").toUpperCase()}`;
-  }
-  return escaped;
-}
-
-function numberText(number: number | undefined): string | undefined {
-  return number === undefined ? undefined : String(number);
-}
-
-function readQuery(options: ReadOptions): Record<string, string | undefined> {
-  const { revision = 0, consistency, minRevision, maxStalenessMs } = options;
+function write({ idempotencyKey, ifRevision }: WriteOptions): RestRequest {
   return {
-    revision: revision === 0 ? undefined : String(revision),
-    consistency,
-    minRevision: numberText(minRevision),
-    maxStalenessMs: numberText(maxStalenessMs),
+    headers: {
+      ...(idempotencyKey === undefined ? {} : { "idempotency-key": headerText(idempotencyKey) }),
+      ...(ifRevision === undefined
+        ? {}
+        : ifRevision === 0
+          ? { "if-none-match": "*" }
+          : { "if-match": `"${ifRevision}"` }),
+    },
   };
 }
 
-function queryOf(parameters: Readonly<Record<string, string | undefined>>): string {
-  const pairs = Object.entries(parameters).filter((pair): pair is [string, string] => pair[1] !== undefined);
-  return pairs.length === 0 ? "" : `?${pairs.map(([name, value]) => `${name}=${value}`).join("&")}`;
+/** A header carries bytes: those of the text in UTF-8. */
+function headerText(text: string): string {
+  const bytes = Buffer.from(text, "utf8").toString("latin1");
+  // eslint-disable-next-line no-control-regex -- exactly those are meant
+  if (!/[\u0000-\u001f\u007f]/.test(bytes) && bytes.trim() === bytes) return bytes;
+  throw new ConcordError(
+    "CONCORD_INVALID_ARGUMENT",
+    "An idempotency key has no control characters, and no blanks at its ends",
+  );
+}
+
+function readQuery(options: ReadOptions): Record<string, string | number | undefined> {
+  const { revision = 0, consistency, minRevision, maxStalenessMs } = options;
+  return { revision: revision === 0 ? undefined : revision, consistency, minRevision, maxStalenessMs };
 }

@@ -173,16 +173,20 @@ test("commands and flags of the executable that documents name exist", () => {
     return known;
   };
   const named = COMMANDS.flatMap(({ path, line }) => {
-    const [, command, rest = ""] = /^concord ([a-z][a-z-]*)\b(.*)$/.exec(line) ?? [];
-    return command === undefined ? [] : [{ path, command, flags: rest.match(/(?<= )--[a-z-]+/g) ?? [] }];
+    const [, command, word = "", rest = ""] = /^concord ([a-z][a-z-]*)\b ?([a-z][a-z-]*)?(.*)$/.exec(line) ?? [];
+    if (command === undefined) return [];
+    const subcommand = new RegExp(`^ {2}${word}\\b`, "m").test(help(command).split("Commands:")[1] ?? "");
+    return [
+      { path, command, words: subcommand ? [command, word] : [command], flags: rest.match(/(?<= )--[a-z-]+/g) ?? [] },
+    ];
   });
   expect(named.map(({ command }) => command)).toEqual(expect.arrayContaining(["node", "dev"]));
   const commands = [...help().matchAll(/^ {2}([a-z]+)\b/gm)].map(([, name = ""]) => name);
-  const unknown = named.flatMap(({ path, command, flags }) => {
+  const unknown = named.flatMap(({ path, command, words, flags }) => {
     if (!commands.includes(command)) return [`${path}: concord ${command}`];
     return flags
-      .filter((flag) => !new RegExp(`${flag}[ ,\\n]`).test(help(command)))
-      .map((flag) => `${path}: concord ${command} ${flag}`);
+      .filter((flag) => !new RegExp(`${flag}[ ,\\n]`).test(help(...words)))
+      .map((flag) => `${path}: concord ${words.join(" ")} ${flag}`);
   });
   expect(unknown).toEqual([]);
 });

@@ -22,13 +22,18 @@ const isTest = (path: string): boolean => path.endsWith(".test.ts") || path.star
 const CODE = FILES.filter((path) => /\.(ts|js)$/.test(path));
 const SOURCES = CODE.filter((path) => !isTest(path));
 
-/** What a file imports: repository paths as they are, packages by name. */
+/** What a file imports, at once or when it is needed: repository paths as they are, packages by name. */
 function imports(path: string): { readonly to: string; readonly typeOnly: boolean }[] {
+  const from = (to: string): string => (to.startsWith(".") ? posix.normalize(posix.join(dirname(path), to)) : to);
   const found = text(path).matchAll(/^(?:import|export)\s+(type\s+)?([^"';]*?from\s+)?"([^"]+)"/gm);
-  return [...found].map(([, type, names = "", to = ""]) => ({
-    to: to.startsWith(".") ? posix.normalize(posix.join(dirname(path), to)) : to,
-    typeOnly: type !== undefined || /^\{\s*type [^,}]*(,\s*type [^,}]*)*,?\s*\}/.test(names),
-  }));
+  const later = text(path).matchAll(/\bawait import\("([^"]+)"\)/g);
+  return [
+    ...[...found].map(([, type, names = "", to = ""]) => ({
+      to: from(to),
+      typeOnly: type !== undefined || /^\{\s*type [^,}]*(,\s*type [^,}]*)*,?\s*\}/.test(names),
+    })),
+    ...[...later].map(([, to = ""]) => ({ to: from(to), typeOnly: false })),
+  ];
 }
 
 test("the top level is the architecture, and nothing else", () => {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Command } from "commander";
-import { AdminClient } from "../../client/admin-client.ts";
+import { type AdminClient } from "../../client/admin-client.ts";
 import { type MemberStatus } from "../../client/admin.ts";
 import { ConcordError } from "../../client/errors.ts";
 import {
@@ -15,8 +15,7 @@ import {
 } from "../context.ts";
 import { print, table } from "../output.ts";
 
-const connect = (...parameters: ConstructorParameters<typeof AdminClient>): AdminClient =>
-  new AdminClient(...parameters);
+const load = async (): Promise<typeof AdminClient> => (await import("../../client/admin-client.ts")).AdminClient;
 
 /** `concord status`, `members`, `transfer`, `snapshot`: they use the admin door. */
 export function registerCluster(program: Command, io: CommandIo, setStatus: (status: number) => void): void {
@@ -31,7 +30,7 @@ export function registerCluster(program: Command, io: CommandIo, setStatus: (sta
   addClientOptions(program.command("members"), io)
     .description("list the members of the cluster")
     .action(async (options: ClientOptions) => {
-      const status = await atAnyEndpoint(options, connect, (admin) => admin.status());
+      const status = await atAnyEndpoint(options, load, (admin) => admin.status());
       const { members, leaderId } = status;
       print(io, options.output, { members, leaderId }, () => memberTable(status));
     });
@@ -39,7 +38,7 @@ export function registerCluster(program: Command, io: CommandIo, setStatus: (sta
   addClientOptions(program.command("transfer [member]"), io)
     .description("hand leadership to a member (its id or name), or to the one that is furthest")
     .action(async (member: string | undefined, options: ClientOptions) => {
-      const answer = await atAnyEndpoint(options, connect, async (admin) =>
+      const answer = await atAnyEndpoint(options, load, async (admin) =>
         admin.transfer(member === undefined ? "" : memberId(await admin.status(), member)),
       );
       print(io, options.output, answer, () => `Leader is ${answer.leaderId}\n`);
@@ -48,7 +47,7 @@ export function registerCluster(program: Command, io: CommandIo, setStatus: (sta
   addClientOptions(program.command("snapshot <file>"), io)
     .description("save all data to a file, which only its owner may read")
     .action(async (file: string, options: ClientOptions) => {
-      const saved = await atAnyEndpoint(options, connect, (admin) => save(admin, file));
+      const saved = await atAnyEndpoint(options, load, (admin) => save(admin, file));
       print(io, options.output, saved, () => `Saved ${saved.bytes} bytes, SHA-256 ${saved.sha256}\n`);
     });
 }
@@ -61,9 +60,10 @@ interface EndpointAnswer {
 
 async function allStatuses(options: ClientOptions): Promise<readonly EndpointAnswer[]> {
   const connection = connectionOptions(options);
+  const Client = await load();
   return Promise.all(
     endpointsOf(options).map(async (endpoint): Promise<EndpointAnswer> => {
-      const admin = connect(endpoint, connection);
+      const admin = new Client(endpoint, connection);
       try {
         return { endpoint, status: await admin.status() };
       } catch (error) {

@@ -13,7 +13,7 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-export type MakeNode = (configuration: Configuration, logger: Logger) => RunningNode;
+export type MakeNode = (configuration: Configuration, logger: Logger) => Promise<RunningNode>;
 
 /** A stop that takes longer than this is cut: whoever asked for it will not wait longer either. */
 const STOP_MAX_MS = 4_800;
@@ -40,7 +40,7 @@ export function registerNode(
 async function runNode(configuration: Configuration, make: MakeNode): Promise<number> {
   const logger = jsonLogger({ level: configuration.logLevel, fields: { member: configuration.name } });
   for (const warning of configuration.warnings) logger.warn("A setting was passed over", { reason: warning });
-  const node = make(configuration, logger);
+  const node = await make(configuration, logger);
   const signal = new Promise<NodeJS.Signals>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => resolve(name));
   });

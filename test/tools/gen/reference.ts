@@ -1,3 +1,7 @@
+import { Command } from "commander";
+import { addClientOptions } from "../../../node/cli/context.ts";
+import { buildProgram, processIo } from "../../../node/cli/program.ts";
+import { processCommands } from "../../../node/main.ts";
 import {
   flagName,
   SETTING_GROUPS,
@@ -78,6 +82,30 @@ export function operatorSettings(): string {
     ];
   });
   return table(["Flag", "Variable", "Value", "Default", "Meaning"], rows);
+}
+
+/** Every command of the executable but `node` and `operator`, whose settings stand elsewhere, with the flags of its own. */
+export function commands(): string {
+  const io = processIo({});
+  const program = buildProgram({ version: "", io, registrations: processCommands({}) }, () => undefined);
+  const shared = new Set(addClientOptions(new Command(), io).options.map(({ flags }) => flags));
+  const rows = leaves(program)
+    .filter(({ path }) => path !== "node" && path !== "operator")
+    .map(({ path, command }) => {
+      const parameters = command.registeredArguments.map((argument) => {
+        const name = `${argument.name()}${argument.variadic ? "..." : ""}`;
+        return argument.required ? `<${name}>` : `[${name}]`;
+      });
+      const flags = command.options.filter((option) => !shared.has(option.flags)).map(({ long }) => code(long ?? ""));
+      return [code(["concord", path, ...parameters].join(" ")), prose(command.description()), flags.join(", ")];
+    });
+  return table(["Command", "What it does", "Flags of its own"], rows);
+}
+
+/** Commands that have none below them. */
+function leaves(command: Command, path: readonly string[] = []): readonly { path: string; command: Command }[] {
+  if (command.commands.length === 0) return [{ path: path.join(" "), command }];
+  return command.commands.flatMap((each) => leaves(each, [...path, each.name()]));
 }
 
 /** Every metric of a node. */
