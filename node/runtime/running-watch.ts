@@ -7,6 +7,8 @@ export class RunningWatch implements Watch {
   readonly #cursor: WatchCursor;
   readonly #environment: Environment;
   #wake: (() => void) | undefined;
+  /** The last batch was a slice of a long history. */
+  #catchingUp = false;
 
   constructor(hub: WatchHub, request: WatchRequest, environment: Environment) {
     this.#environment = environment;
@@ -27,15 +29,18 @@ export class RunningWatch implements Watch {
   }
 
   async next(): Promise<WatchBatch | undefined> {
+    // A reader that asks for the next batch at once would keep this process from everything else until it caught up.
+    if (this.#catchingUp) await this.#others();
     for (;;) {
       const poll = this.#cursor.poll();
       switch (poll.type) {
         case "events":
+          this.#catchingUp = this.#cursor.behind;
           return { events: poll.events, revision: poll.revision };
         case "ended":
           return undefined;
         case "busy":
-          await new Promise<void>((resolve) => this.#environment.defer(resolve));
+          await this.#others();
           break;
         case "idle":
           await new Promise<void>((resolve) => {
@@ -50,5 +55,10 @@ export class RunningWatch implements Watch {
   cancel(): void {
     this.#cursor.cancel();
     this.#wake?.();
+  }
+
+  /** Lets everything that waits have its turn. */
+  #others(): Promise<void> {
+    return new Promise((resolve) => this.#environment.defer(resolve));
   }
 }

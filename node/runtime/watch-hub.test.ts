@@ -2,6 +2,8 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { type Command } from "../machine/commands.ts";
 import { Machine } from "../machine/machine.ts";
 import { type WatchRequest } from "./node-api.ts";
+import { RunningWatch } from "./running-watch.ts";
+import { systemEnvironment } from "./system-environment.ts";
 import { type WatchCursor, WatchHub } from "./watch-hub.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -128,5 +130,24 @@ describe("a watch", () => {
     expect(woken).toBe(1);
     expect(seen(cursor)).toEqual(["ended stopped 0"]);
     expect(hub.count).toBe(0);
+  });
+
+  test("lets everything else have its turn between the slices of a long history", async () => {
+    for (let change = 0; change < 2_500; change += 1) put("a", String(change));
+    const all = { key: bytes("\0"), rangeEnd: bytes("\0"), startRevision: 1 };
+    const request = { ...all, previous: false, filterPut: false, filterDelete: false };
+    const running = new RunningWatch(hub, request, systemEnvironment);
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    const batches: number[] = [];
+    while (batches.length < 3) batches.push((await running.next())?.events.length ?? 0);
+    clearImmediate(counting);
+    running.cancel();
+    expect(batches).toEqual([1_000, 1_000, 500]);
+    expect(turns).toBeGreaterThanOrEqual(2);
   });
 });

@@ -48,6 +48,11 @@ export class WatchCursor {
     return Math.min(this.#next - 1, this.#hub.machine().revision);
   }
 
+  /** Whether there is more to look at already. */
+  get behind(): boolean {
+    return this.#end === undefined && this.#next <= this.#hub.machine().revision;
+  }
+
   get end(): Extract<WatchPoll, { type: "ended" }> | undefined {
     return this.#end;
   }

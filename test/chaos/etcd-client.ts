@@ -1,4 +1,12 @@
-import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  Client,
+  type ClientDuplexStream,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import { loadEtcdServices } from "../../node/api/etcd/definition.ts";
 
 const SERVICES = loadEtcdServices();
@@ -8,6 +16,13 @@ export interface KeyValue {
   readonly value: string;
   readonly version: number;
 }
+
+export interface Listing {
+  readonly revision: number;
+  readonly rows: readonly KeyValue[];
+}
+
+export type TxnOperation = { readonly put: string; readonly value: string } | { readonly deletePrefix: string };
 
 export interface EndpointStatus {
   readonly memberId: string;
@@ -21,6 +36,7 @@ interface PutResponse {
 }
 
 interface RangeResponse {
+  readonly header: { readonly revision: string };
   readonly kvs: readonly { readonly key: Buffer; readonly value: Buffer; readonly version: string }[];
   readonly more: boolean;
 }
@@ -60,19 +76,57 @@ export class EtcdClient {
   }
 
   /** Every key that begins with `prefix`, read linearizably, page by page. */
-  async list(prefix: string, timeoutMs: number): Promise<KeyValue[]> {
-    const found: KeyValue[] = [];
-    const end = Buffer.from(prefix);
-    end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+  async list(prefix: string, timeoutMs: number): Promise<readonly KeyValue[]> {
+    return (await this.listing(prefix, timeoutMs)).rows;
+  }
+
+  /** As `list`, with the revision that all pages are of. */
+  async listing(prefix: string, timeoutMs: number): Promise<Listing> {
+    const rows: KeyValue[] = [];
+    const end = prefixEnd(prefix);
+    let revision = "0";
     for (let from = Buffer.from(prefix); ;) {
-      const request = { key: from, range_end: end, limit: String(PAGE_KEYS) };
-      const { kvs, more } = await this.#unary<RangeResponse>("KV", "Range", request, timeoutMs);
+      const request = { key: from, range_end: end, limit: String(PAGE_KEYS), revision };
+      const { header, kvs, more } = await this.#unary<RangeResponse>("KV", "Range", request, timeoutMs);
+      if (revision === "0") ({ revision } = header);
       for (const { key, value, version } of kvs)
-        found.push({ key: key.toString(), value: value.toString(), version: Number(version) });
+        rows.push({ key: key.toString(), value: value.toString(), version: Number(version) });
       const last = kvs.at(-1);
-      if (!more || last === undefined) return found;
+      if (!more || last === undefined) return { revision: Number(revision), rows };
       from = Buffer.concat([last.key, Buffer.of(0)]);
     }
+  }
+
+  /** Operations that happen together. @returns their revision */
+  async txn(
+    operations: readonly TxnOperation[],
+    timeoutMs: number,
+    metadata: Readonly<Record<string, string>> = {},
+  ): Promise<number> {
+    const success = operations.map((each) =>
+      "put" in each
+        ? { request_put: { key: Buffer.from(each.put), value: Buffer.from(each.value) } }
+        : { request_delete_range: { key: Buffer.from(each.deletePrefix), range_end: prefixEnd(each.deletePrefix) } },
+    );
+    return Number((await this.#unary<PutResponse>("KV", "Txn", { success }, timeoutMs, metadata)).header.revision);
+  }
+
+  async compact(revision: number, timeoutMs: number): Promise<void> {
+    await this.#unary("KV", "Compact", { revision: String(revision) }, timeoutMs);
+  }
+
+  async addLearner(peerUrl: string, timeoutMs: number): Promise<void> {
+    await this.#unary("Cluster", "MemberAdd", { peerURLs: [peerUrl], isLearner: true }, timeoutMs);
+  }
+
+  /** A stream of messages both ways; ended by its caller, or with an error by the other side. */
+  stream<Request, Response>(service: keyof typeof SERVICES, method: string): ClientDuplexStream<Request, Response> {
+    const { path, requestSerialize, responseDeserialize } = definitionOf(service, method);
+    return this.#client.makeBidiStreamRequest(
+      path,
+      requestSerialize as (value: Request) => Buffer,
+      responseDeserialize as (bytes: Buffer) => Response,
+    );
   }
 
   async status(timeoutMs: number): Promise<EndpointStatus> {
@@ -96,8 +150,7 @@ export class EtcdClient {
     timeoutMs: number,
     metadata: Readonly<Record<string, string>> = {},
   ): Promise<Response> {
-    const definition = SERVICES[service][method];
-    if (definition === undefined) throw new Error(`${service} has no method ${method}`);
+    const definition = definitionOf(service, method);
     return new Promise((resolve, reject) => {
       this.#client.makeUnaryRequest(
         definition.path,
@@ -113,6 +166,19 @@ export class EtcdClient {
       );
     });
   }
+}
+
+function definitionOf(service: keyof typeof SERVICES, method: string): MethodDefinition<object, object> {
+  const definition = SERVICES[service][method];
+  if (definition === undefined) throw new Error(`${service} has no method ${method}`);
+  return definition;
+}
+
+/** The first key behind all that begin with `prefix`. */
+export function prefixEnd(prefix: string): Buffer {
+  const end = Buffer.from(prefix);
+  end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+  return end;
 }
 
 /** Answers of a member that say, in etcd's words, that the write never happened and never will. */
