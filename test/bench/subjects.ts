@@ -4,13 +4,14 @@ import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { localMembers, type LocalMember, requireFreePorts } from "../../node/cli/local-cluster.ts";
-import { ProcessCluster } from "../chaos/cluster.ts";
+import { type LocalMember } from "../../node/cli/local-cluster.ts";
+import { freeMembers, ProcessCluster } from "../chaos/cluster.ts";
 import { EtcdClient } from "../chaos/etcd-client.ts";
 
 /** A running cluster to measure. Both kinds speak etcd's API and sync every write to the same disk. */
 export interface Subject {
   readonly name: "concord" | "etcd";
+  readonly members: readonly LocalMember[];
   readonly pids: readonly number[];
   /** host:port of the member that leads now. */
   leader(): Promise<string>;
@@ -27,6 +28,7 @@ export async function startConcord(size: number): Promise<Subject> {
   }
   return {
     name: "concord",
+    members: cluster.members,
     pids: cluster.members.map((member) => cluster.processOf(member).pid ?? 0),
     leader: async () => new URL((await cluster.leader()).clientUrl).host,
     stop: async () => {
@@ -37,15 +39,13 @@ export async function startConcord(size: number): Promise<Subject> {
   };
 }
 
-const ETCD_PORT = 2_579;
 const ETCD_TIMEOUT_MS = 30_000;
 const LOOK_PERIOD_MS = 50;
 
 /** @param binary - path of an etcd 3.7; everything but names and addresses stays at its defaults. */
 export async function startEtcd(binary: string, size: number): Promise<Subject> {
   const directory = mkdtempSync(join(tmpdir(), "etcd-bench-"));
-  const members = localMembers({ directory, members: size, port: ETCD_PORT });
-  await requireFreePorts(members);
+  const members = await freeMembers(directory, size);
   const children = members.map((member) => spawnEtcd(binary, member, members));
   const stop = async (): Promise<void> => {
     await Promise.all(
@@ -65,7 +65,7 @@ export async function startEtcd(binary: string, size: number): Promise<Subject> 
     await stop();
     throw error;
   }
-  return { name: "etcd", pids: children.map(({ pid }) => pid ?? 0), leader, stop };
+  return { name: "etcd", members, pids: children.map(({ pid }) => pid ?? 0), leader, stop };
 }
 
 function spawnEtcd(binary: string, member: LocalMember, all: readonly LocalMember[]): ChildProcess {

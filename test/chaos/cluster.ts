@@ -121,7 +121,7 @@ export class ProcessCluster {
 }
 
 /** Ports below what systems hand out by themselves; another process may hold some, so several places are tried. */
-async function freeMembers(directory: string, size: number): Promise<LocalMember[]> {
+export async function freeMembers(directory: string, size: number): Promise<LocalMember[]> {
   for (let tries = 1; ; tries += 1) {
     const port = PORT_MIN + 2 * Math.floor((Math.random() * PORT_RANGE) / 2);
     const members = localMembers({ directory, members: size, port });

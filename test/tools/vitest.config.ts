@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     root: new URL("../..", import.meta.url).pathname,
     include: ["node/**/*.test.ts", "operator/**/*.test.ts", "test/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "dist/**", "test/e2e/**"],
+    exclude: ["**/node_modules/**", "dist/**", "test/e2e/**", "test/compat/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

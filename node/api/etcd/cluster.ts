@@ -13,8 +13,9 @@ const PEER_URLS_MAX = 8;
  * missing: a member keeps the peer URLs it was added with.
  */
 export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
+  // As etcd's, these answers are of no revision.
   const answer = (members: readonly Member[]): object => ({
-    header: calls.header(),
+    header: calls.header(0),
     members: members.map(memberMessage),
   });
   return {
