@@ -22,7 +22,8 @@ export interface Listing {
   readonly rows: readonly KeyValue[];
 }
 
-export type TxnOperation = { readonly put: string; readonly value: string } | { readonly deletePrefix: string };
+export type TxnOperation =
+  { readonly put: string; readonly value: string; readonly lease?: bigint } | { readonly deletePrefix: string };
 
 export interface EndpointStatus {
   readonly memberId: string;
@@ -105,7 +106,9 @@ export class EtcdClient {
   ): Promise<number> {
     const success = operations.map((each) =>
       "put" in each
-        ? { request_put: { key: Buffer.from(each.put), value: Buffer.from(each.value) } }
+        ? {
+            request_put: { key: Buffer.from(each.put), value: Buffer.from(each.value), lease: String(each.lease ?? 0) },
+          }
         : { request_delete_range: { key: Buffer.from(each.deletePrefix), range_end: prefixEnd(each.deletePrefix) } },
     );
     return Number((await this.#unary<PutResponse>("KV", "Txn", { success }, timeoutMs, metadata)).header.revision);
@@ -113,6 +116,12 @@ export class EtcdClient {
 
   async compact(revision: number, timeoutMs: number): Promise<void> {
     await this.#unary("KV", "Compact", { revision: String(revision) }, timeoutMs);
+  }
+
+  /** @returns the seconds that it is granted for */
+  async grantLease(id: bigint, ttlSeconds: number, timeoutMs: number): Promise<number> {
+    const request = { ID: String(id), TTL: String(ttlSeconds) };
+    return Number((await this.#unary<{ readonly TTL: string }>("Lease", "LeaseGrant", request, timeoutMs)).TTL);
   }
 
   async addLearner(peerUrl: string, timeoutMs: number): Promise<void> {

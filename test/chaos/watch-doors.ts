@@ -11,7 +11,7 @@ export type WatchMessage =
   | { readonly type: "progress"; readonly revision: number }
   | { readonly type: "compacted" };
 
-/** One way to watch everything under the prefix. */
+/** One way to watch everything under a prefix. */
 export interface WatchDoor {
   readonly name: string;
   /**
@@ -25,9 +25,11 @@ export interface WatchDoor {
 export class GrpcDoor implements WatchDoor {
   readonly name = "etcd gRPC";
   readonly #endpoints: readonly string[];
+  readonly #prefix: string;
 
-  constructor(endpoints: readonly string[]) {
+  constructor(endpoints: readonly string[], prefix = WATCHED_PREFIX) {
     this.#endpoints = endpoints;
+    this.#prefix = prefix;
   }
 
   async *open(from: number, attempt: number): AsyncIterable<WatchMessage> {
@@ -35,7 +37,7 @@ export class GrpcDoor implements WatchDoor {
     const stream = client.stream<object, EtcdWatchResponse>("Watch", "Watch");
     stream.on("error", () => undefined);
     try {
-      stream.write({ create_request: createRequest(from) });
+      stream.write({ create_request: createRequest(from, this.#prefix) });
       let messages = 0;
       for await (const response of stream as AsyncIterable<EtcdWatchResponse>) {
         messages += 1;
@@ -59,7 +61,7 @@ export class GatewayDoor implements WatchDoor {
   }
 
   async *open(from: number, attempt: number): AsyncIterable<WatchMessage> {
-    const { key, range_end, ...rest } = createRequest(from);
+    const { key, range_end, ...rest } = createRequest(from, WATCHED_PREFIX);
     const create = { key: key.toString("base64"), range_end: range_end.toString("base64"), ...rest };
     const body = JSON.stringify({ create_request: create });
     const url = `${endpointOf(this.#endpoints, attempt)}/v3/watch`;
@@ -105,8 +107,8 @@ interface EtcdWatchResponse<Bytes = Buffer> {
   }[];
 }
 
-function createRequest(from: number): { key: Buffer; range_end: Buffer; start_revision: string } {
-  return { key: Buffer.from(WATCHED_PREFIX), range_end: prefixEnd(WATCHED_PREFIX), start_revision: String(from) };
+function createRequest(from: number, prefix: string): { key: Buffer; range_end: Buffer; start_revision: string } {
+  return { key: Buffer.from(prefix), range_end: prefixEnd(prefix), start_revision: String(from) };
 }
 
 function* etcdMessage<Bytes>(

@@ -36,11 +36,15 @@ export async function watchThroughFaults(cluster: ProcessCluster, events: number
   const embedded = await EmbeddedMember.join(cluster);
   const { endpoints } = cluster;
   const doors: WatchDoor[] = [new GrpcDoor(endpoints), new GatewayDoor(endpoints), new RestDoor(endpoints), embedded];
+  const history = new WatchHistory(WRITERS);
+  const newest = (): number => history.newest;
   const readers = doors.flatMap((door, attempt) =>
-    [false, true].map((slow) => ({ door: door.name, slow, watcher: new Watcher(door, endpoints, { slow, attempt }) })),
+    [false, true].map((slow) => {
+      const options = slow ? { attempt, newest } : { attempt };
+      return { door: door.name, slow, watcher: new Watcher(door, endpoints, options) };
+    }),
   );
   const quick = readers.filter(({ slow }) => !slow).map(({ watcher }) => watcher);
-  const history = new WatchHistory(WRITERS);
   const position = (): number => Math.min(...quick.map((watcher) => watcher.position));
   const writers = new WatchWriters(endpoints, history, WRITERS, position);
   try {

@@ -35,7 +35,7 @@ async function verdictOn(messages: readonly WatchMessage[]): Promise<WatchVerdic
       throw new Error("Cut off");
     },
   };
-  const watcher = new Watcher(door, [], { slow: false, attempt: 0 });
+  const watcher = new Watcher(door, [], { attempt: 0 });
   await over;
   watcher.stop();
   await watcher.ended();

@@ -5,9 +5,13 @@ import { txnOf, WATCHED_PREFIX, type WatchedEvent, type WatchHistory } from "./w
 
 const LIST_TIMEOUT_MS = 10_000;
 const PAUSE_CUT_MS = 50;
-/** A slow reader takes so many messages, and then none for a while: member, sockets and all that lies between fill up. */
+/**
+ * A slow reader takes so many messages, and then none until it is so many txns behind: member, sockets and all that lies
+ * between fill up.
+ */
 const SLOW_MESSAGES = 100;
-const SLOW_PAUSE_MS = 750;
+const SLOW_REVISIONS = 1_200;
+const SLOW_LOOK_MS = 20;
 const EXAMPLES_MAX = 5;
 
 /** What a watcher was promised, and how often it was not kept. All zero is what every watch must give. */
@@ -46,7 +50,7 @@ interface Delivered {
 export class Watcher {
   readonly #door: WatchDoor;
   readonly #endpoints: readonly string[];
-  readonly #slow: boolean;
+  readonly #newest: (() => number) | undefined;
   readonly #delivered: Delivered[] = [];
   readonly #seen = new Set<number>();
   readonly #lists: { readonly after: number; readonly listing: Listing }[] = [];
@@ -62,15 +66,18 @@ export class Watcher {
   #hurrying = false;
   #stopping = false;
 
-  /** @param options.attempt - which member it begins at */
+  /**
+   * @param options.attempt - which member it begins at
+   * @param options.newest - of a slow reader: the newest revision
+   */
   constructor(
     door: WatchDoor,
     endpoints: readonly string[],
-    options: { readonly slow: boolean; readonly attempt: number },
+    options: { readonly attempt: number; readonly newest?: (() => number) | undefined },
   ) {
     this.#door = door;
     this.#endpoints = endpoints;
-    this.#slow = options.slow;
+    this.#newest = options.newest;
     this.#attempt = options.attempt;
     this.#running = this.#run();
   }
@@ -87,6 +94,7 @@ export class Watcher {
 
   /** For when nothing more comes. It ends with the members, or with the next word from them. */
   stop(): void {
+    this.#hurrying = true;
     this.#stopping = true;
   }
 
@@ -146,9 +154,15 @@ export class Watcher {
       }
       this.#take(message);
       messages += 1;
-      if (this.#slow && !this.#hurrying && messages % SLOW_MESSAGES === 0) await delay(SLOW_PAUSE_MS);
+      if (messages % SLOW_MESSAGES === 0) await this.#dawdle();
     }
     if (!this.#stopping) throw new Error("The watch ended without a word");
+  }
+
+  async #dawdle(): Promise<void> {
+    const newest = this.#newest;
+    if (newest === undefined) return;
+    while (!this.#hurrying && newest() - this.#position < SLOW_REVISIONS) await delay(SLOW_LOOK_MS);
   }
 
   #take(message: Exclude<WatchMessage, { type: "compacted" }>): void {
