@@ -28,6 +28,33 @@ export {
   type WriteOptions,
 } from "./api/embed/store.ts";
 export { type ClusterOptions, type OpenOptions } from "./api/embed/options.ts";
+export { CHANNELS, type EventChannel } from "./observability/channels.ts";
+export {
+  type AlarmChanged,
+  type Answered,
+  type ApiRequest,
+  type Applied,
+  type CertificateReloaded,
+  type Checkpointed,
+  type Committed,
+  type Compacted,
+  type DoorName,
+  type Election,
+  type Expired,
+  type Forwarded,
+  type LeaderChanged,
+  type MembershipChanged,
+  type NodeEvent,
+  type NodeHandle,
+  type Persisted,
+  type Proposed,
+  type RequestFinished,
+  type RequestKind,
+  type RoleChanged,
+  type SnapshotMoved,
+  type TermChanged,
+  type TraceContext,
+} from "./observability/events.ts";
 export { ConcordError, ERROR_TABLE, type ErrorCode } from "./client/errors.ts";
 
 const HAND_OVER_MS = 2_500;

@@ -1,6 +1,7 @@
 import { type Configuration } from "../config/configuration.ts";
 import { listenAddress } from "../config/values.ts";
-import { CHANNELS, type NodeHandle, type RequestFinished } from "../observability/channels.ts";
+import { CHANNELS } from "../observability/channels.ts";
+import { type NodeHandle } from "../observability/events.ts";
 import { type Logger } from "../observability/log.ts";
 import { NodeMetrics, type NodeSnapshot } from "../observability/metrics.ts";
 import { type PeerSnapshot } from "../observability/peer-metrics.ts";
@@ -12,6 +13,7 @@ import { EtcdDoor } from "./etcd/door.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { HttpDoor } from "./http/door.ts";
 import { Port } from "./port.ts";
+import { RequestEvents } from "./request-events.ts";
 
 export type DoorsConfiguration = Pick<
   Configuration,
@@ -59,34 +61,35 @@ export class Doors {
 
   constructor(node: NodeApi, configuration: DoorsConfiguration, options: DoorsOptions) {
     const { logger, tls } = options;
-    this.#handle = { name: configuration.name };
+    this.#handle = node.handle;
     this.#tls = tls;
     this.#onCertificate = () => {
+      if (!CHANNELS.certificate.hasSubscribers) return;
       const notAfter = tls?.notAfter.toISOString() ?? "";
-      CHANNELS.certificateReloaded.publish({ node: this.#handle, notAfter });
+      CHANNELS.certificate.publish({ node: this.#handle, notAfter });
     };
     tls?.on("changed", this.#onCertificate);
     const services = new Services(node, configuration);
     this.#metrics = new NodeMetrics(this.#handle, () => this.#snapshot(node, configuration), options.peers);
+    const events = new RequestEvents(this.#handle);
     this.#etcd = new EtcdDoor(services, {
       maxRequestBytes: configuration.maxRequestBytes,
       operationsMax: configuration.maxTxnOps,
       quotaBytes: configuration.quotaBackendBytes,
       electionTimeoutMs: configuration.electionTimeout,
       progressIntervalMs: configuration.watchProgressNotifyIntervalMs,
-      observe: (operation, status, durationMs) => this.#publish("etcd", operation, status, durationMs),
+      events,
     });
     const shared = {
       version: options.version,
       etcdVersion: ETCD_API_VERSION,
       certificateNotAfter: () => tls?.notAfter.toISOString() ?? "",
       metrics: () => this.#metrics.text(),
-      gateway: new Gateway(this.#etcd.methods, { messageBytesMax: this.#etcd.messageBytesMax, logger }),
+      gateway: new Gateway(this.#etcd.methods, { messageBytesMax: this.#etcd.messageBytesMax, events, logger }),
       valueBytesMax: configuration.maxRequestBytes,
       progressIntervalMs: configuration.watchProgressNotifyIntervalMs,
       logger,
-      observe: (operation: string, status: number, durationMs: number) =>
-        this.#publish("http", operation, status, durationMs),
+      events,
     };
     const http = new HttpDoor(services, { ...shared, healthOnly: false });
     const healthOnly = new HttpDoor(services, { ...shared, healthOnly: true });
@@ -134,13 +137,6 @@ export class Doors {
     await Promise.all(ports.map(async (port) => port.destroyConnections(LINGER_MS)));
     this.#tls?.off("changed", this.#onCertificate);
     this.#metrics.close();
-  }
-
-  #publish(door: "etcd" | "http", operation: string, status: number, durationMs: number): void {
-    const { requestFinished } = CHANNELS;
-    if (!requestFinished.hasSubscribers) return;
-    const event: RequestFinished = { node: this.#handle, door, operation, status, durationMs };
-    requestFinished.publish(event);
   }
 
   #snapshot(node: NodeApi, configuration: DoorsConfiguration): NodeSnapshot {

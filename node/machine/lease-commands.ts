@@ -39,8 +39,8 @@ export function* applyLease(store: Store, command: LeaseCommand, nowMs: number, 
     case "leaseExpire": {
       // Renewed since the leader looked, or gone: nothing to do. The leader's clock is never ahead of its entry's stamp.
       const lease = store.leases.get(command.id);
-      const ended = lease?.deadlineMs === command.deadlineMs && lease.deadlineMs <= nowMs;
-      return { type: "leaseRevoke", deleted: ended ? yield* revoke(store, command.id, budget) : 0 };
+      if (lease?.deadlineMs !== command.deadlineMs || lease.deadlineMs > nowMs) return { type: "ok" };
+      return { type: "leaseRevoke", deleted: yield* revoke(store, command.id, budget) };
     }
     case "leaseTimeToLive":
       return yield* timeToLive(store, command, nowMs, budget);

@@ -1,7 +1,8 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { CHANNELS, type NodeHandle, type RequestFinished } from "./channels.ts";
+import { CHANNELS } from "./channels.ts";
 import { addEtcdMetrics } from "./etcd-metrics.ts";
+import { type NodeHandle, type RequestFinished } from "./events.ts";
 import { addPeerMetrics, type PeerSnapshot } from "./peer-metrics.ts";
 
 /** The numbers a node has at any time; read when Prometheus asks, so that nothing is kept twice. */
@@ -107,12 +108,13 @@ export class NodeMetrics {
       registers,
     });
     this.#onRequest = (event) => {
-      const { node: whose, door, operation, status, durationMs } = event as RequestFinished;
+      const { node: whose, request, status, durationMs } = event as RequestFinished;
       if (whose !== node) return;
+      const { door, operation } = request;
       requests.inc({ door, operation, status: String(status) });
       durations.observe({ door, operation }, durationMs / 1000);
     };
-    CHANNELS.requestFinished.subscribe(this.#onRequest);
+    CHANNELS.finished.subscribe(this.#onRequest);
     this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
     this.#loopDelay.enable();
     this.#addProcessGauges(registers);
@@ -133,7 +135,7 @@ export class NodeMetrics {
   }
 
   close(): void {
-    CHANNELS.requestFinished.unsubscribe(this.#onRequest);
+    CHANNELS.finished.unsubscribe(this.#onRequest);
     this.#loopDelay.disable();
     this.#registry.clear();
   }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { CHANNELS, type NodeHandle } from "./channels.ts";
+import { CHANNELS } from "./channels.ts";
+import { type ApiRequest, type NodeHandle } from "./events.ts";
 import { jsonLogger } from "./log.ts";
 import { NodeMetrics, type NodeSnapshot } from "./metrics.ts";
 
@@ -32,7 +33,16 @@ test("nodes in one process count their own requests only, and stop with close", 
   const [left, right]: [NodeHandle, NodeHandle] = [{ name: "left" }, { name: "right" }];
   const leftMetrics = new NodeMetrics(left, () => snapshot);
   const rightMetrics = new NodeMetrics(right, () => ({ ...snapshot, term: 4 }));
-  CHANNELS.requestFinished.publish({ node: left, door: "etcd", operation: "Put", status: 0, durationMs: 2 });
+  const request: ApiRequest = {
+    node: left,
+    door: "etcd",
+    service: "etcdserverpb.KV",
+    operation: "Put",
+    kind: "unary",
+    traceparent: undefined,
+    trace: undefined,
+  };
+  CHANNELS.finished.publish({ node: left, request, status: 0, durationMs: 2 });
   const counted = 'concord_requests_total{door="etcd",operation="Put",status="0"} 1';
   const { text, contentType } = await leftMetrics.text();
   expect(contentType).toContain("text/plain");
@@ -44,7 +54,7 @@ test("nodes in one process count their own requests only, and stop with close", 
   expect(other).toContain("concord_raft_term 4");
   leftMetrics.close();
   rightMetrics.close();
-  expect(CHANNELS.requestFinished.hasSubscribers).toBe(false);
+  expect(CHANNELS.finished.hasSubscribers).toBe(false);
 });
 
 test("what watched etcd finds its numbers under etcd's names", async () => {

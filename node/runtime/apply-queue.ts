@@ -1,15 +1,25 @@
 import { decodeMember } from "../codec/command.ts";
-import { decodeEntry } from "../codec/entry-header.ts";
-import { type Outcome } from "../machine/commands.ts";
+import { decodeEntry, type EntryHeader } from "../codec/entry-header.ts";
+import { type Command, type Outcome } from "../machine/commands.ts";
 import { type Machine } from "../machine/machine.ts";
 import { type Entry } from "../raft/types.ts";
 
 /** What the queue tells while it applies. */
 export interface AppliedHandler {
-  /** `outcome` is undefined for entries that carry no command. */
-  applied(entry: Entry, outcome: Outcome | undefined): void;
+  /** `result` is undefined for entries that carry no command. */
+  applied(entry: Entry, result: AppliedCommand | undefined): void;
   /** A configuration entry took effect in the machine. The core must hear of it before the next entry is applied. */
   configurationApplied(index: number): void;
+}
+
+/** What an entry carried, and what came of it. */
+export interface AppliedCommand extends DecodedEntry {
+  readonly outcome: Outcome;
+}
+
+interface DecodedEntry {
+  readonly header: EntryHeader;
+  readonly command: Command;
 }
 
 /**
@@ -21,7 +31,8 @@ export class ApplyQueue {
   readonly #handler: AppliedHandler;
   #entries: Entry[] = [];
   #position = 0;
-  #started = false;
+  /** Half applied. */
+  #current: DecodedEntry | undefined;
 
   constructor(machine: () => Machine, handler: AppliedHandler) {
     this.#machine = machine;
@@ -34,7 +45,7 @@ export class ApplyQueue {
 
   /** A command is half applied: the machine cannot be frozen now. */
   get inEntry(): boolean {
-    return this.#started;
+    return this.#current !== undefined;
   }
 
   push(entries: readonly Entry[]): void {
@@ -50,7 +61,7 @@ export class ApplyQueue {
   skipTo(index: number): void {
     this.#entries = this.#entries.slice(this.#position).filter((entry) => entry.index > index);
     this.#position = 0;
-    this.#started = false;
+    this.#current = undefined;
   }
 
   /** Applies entries for at most about `units` keys of work. Returns whether work is left. */
@@ -83,8 +94,9 @@ export class ApplyQueue {
       this.#handler.applied(entry, undefined);
       return true;
     }
-    if (!this.#started) {
-      const { header, command } = decodeEntry(entry.data);
+    if (this.#current === undefined) {
+      this.#current = decodeEntry(entry.data);
+      const { header, command } = this.#current;
       machine.start(
         {
           index: entry.index,
@@ -94,12 +106,12 @@ export class ApplyQueue {
         },
         command,
       );
-      this.#started = true;
     }
     const outcome = machine.advance(units);
     if (outcome === undefined) return false;
-    this.#started = false;
-    this.#handler.applied(entry, outcome);
+    const { header, command } = this.#current;
+    this.#current = undefined;
+    this.#handler.applied(entry, { header, command, outcome });
     return true;
   }
 }

@@ -4,6 +4,7 @@ import { type CheckpointStore, type CheckpointWriter } from "../storage/checkpoi
 import { type CheckpointPointer, type LogStore } from "../storage/log-store.ts";
 import { type CheckpointSlots } from "./checkpoint-slots.ts";
 import { membersConfiguration } from "./configuration.ts";
+import { type Environment } from "./environment.ts";
 import { type Replica } from "./replica.ts";
 
 /**
@@ -81,10 +82,12 @@ export class Checkpointer {
     const [bytes, entries] = [this.#bytes, this.#entries];
     this.#running = true;
     const frozen = machine.freeze({ onlyDirty: !this.#whole });
-    const finish = (error: Error | undefined): void => {
+    const over = this.#replica.events.checkpoint(meta.index);
+    const finish = (error: Error | undefined, commitMs?: number): void => {
       frozen.close();
       this.#running = false;
       if (this.#stopped) return;
+      over(error === undefined ? commitMs : undefined);
       if (error === undefined) {
         this.#bytes -= bytes;
         this.#entries -= entries;
@@ -105,7 +108,7 @@ export class Checkpointer {
     store: CheckpointStore,
     frozen: FrozenState,
     meta: SnapshotMeta,
-    finish: (error: Error | undefined) => void,
+    finish: (error: Error | undefined, commitMs?: number) => void,
   ): void {
     const { machine } = this.#replica;
     writeFrozen(
@@ -114,13 +117,13 @@ export class Checkpointer {
       frozen,
       meta,
       () => this.#stopped,
-      (error) => {
+      (error, commitMs) => {
         if (error !== undefined || this.#stopped) {
           finish(error);
           return;
         }
         if (this.#replica.machine !== machine) {
-          finish(undefined);
+          finish(undefined, commitMs);
           return;
         }
         machine.checkpointed(frozen);
@@ -135,7 +138,7 @@ export class Checkpointer {
             if (found.type === "damaged") this.#rewrite(store, found.reason, finish);
             else {
               this.#letGo(meta.index);
-              finish(undefined);
+              finish(undefined, commitMs);
             }
           });
         });
@@ -173,14 +176,14 @@ export class Checkpointer {
   }
 }
 
-/** Streams a frozen state into a checkpoint writer, a slice a turn. */
+/** Streams a frozen state into a checkpoint writer, a slice a turn. `commitMs`: how long the last, atomic write took. */
 export function writeFrozen(
-  environment: { defer(callback: () => void): void },
+  environment: Pick<Environment, "defer" | "now">,
   writer: CheckpointWriter,
   frozen: FrozenState,
   snapshot: SnapshotMeta,
   cancelled: () => boolean,
-  done: (error: Error | undefined) => void,
+  done: (error: Error | undefined, commitMs?: number) => void,
 ): void {
   const fail = (error: Error): void => {
     writer.abort();
@@ -202,8 +205,12 @@ export function writeFrozen(
       return;
     }
     writer.remove(frozen.removedPages, (error) => {
-      if (error !== undefined) fail(error);
-      else writer.commit({ snapshot, machine: frozen.meta }, done);
+      if (error !== undefined) {
+        fail(error);
+        return;
+      }
+      const began = environment.now();
+      writer.commit({ snapshot, machine: frozen.meta }, (commitError) => done(commitError, environment.now() - began));
     });
   };
   slice();

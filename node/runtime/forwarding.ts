@@ -38,7 +38,10 @@ export class Forwarding {
         deadlineMs,
         command: encodeProposal(proposal),
       });
-      if (sent) continue;
+      if (sent) {
+        this.#replica.events.forwarded(leader, proposal);
+        continue;
+      }
       proposals.unsent(requestId);
       kept.push(proposal);
     }

@@ -1,6 +1,7 @@
 import { ConcordError } from "../client/errors.ts";
 import { type FoundCommand } from "../machine/commands.ts";
 import { Machine } from "../machine/machine.ts";
+import { type NodeHandle } from "../observability/events.ts";
 import { CORE_DEFAULTS, type CoreOptions } from "../raft/config.ts";
 import { RaftCore } from "../raft/core.ts";
 import { type MemberId, NONE, type SnapshotMeta } from "../raft/types.ts";
@@ -33,6 +34,8 @@ export type MemberState = "waiting" | "founding" | "running" | "recovering" | "r
 export class Member {
   readonly #options: MemberOptions;
   readonly slots: CheckpointSlots;
+  /** Whose events those of this member are. */
+  readonly handle: NodeHandle;
   #log: LogStore | undefined;
   #transport: Transport | undefined;
   #identity: LogIdentity;
@@ -48,6 +51,7 @@ export class Member {
   constructor(options: MemberOptions) {
     this.#options = options;
     this.slots = new CheckpointSlots(options.checkpoints);
+    this.handle = { name: options.name };
     this.#identity = { groupId: GROUP_ID, clusterId: "", memberId: NONE, memberName: options.name };
   }
 
@@ -336,6 +340,7 @@ export class Member {
       log: this.#requireLog(),
       memberId: this.memberId,
       memberName: name,
+      handle: this.handle,
       core: new RaftCore({
         ...CORE_DEFAULTS,
         ...core,

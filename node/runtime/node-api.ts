@@ -11,6 +11,7 @@ import {
   type ReadOperation,
 } from "../machine/commands.ts";
 import { type Idempotency, type Lease, type ReadResult } from "../machine/machine.ts";
+import { type NodeHandle } from "../observability/events.ts";
 
 export interface RequestOptions {
   /** Ends the wait. A write that was proposed by then is `CONCORD_OUTCOME_UNKNOWN`. */
@@ -117,6 +118,8 @@ export type NodeHeader = Pick<NodeInfo, "clusterId" | "memberId" | "leaderId" | 
 
 /** All methods reject with ConcordError only. */
 export interface NodeApi {
+  /** Whose events those of this node are. */
+  readonly handle: NodeHandle;
   /** Makes copies; a request that needs no more than the header asks for that. */
   info(): NodeInfo;
   header(): NodeHeader;

@@ -8,6 +8,8 @@ import {
 } from "../machine/commands.ts";
 import { type Lease, Machine, type ReadResult } from "../machine/machine.ts";
 import { SnapshotEncoder } from "../codec/snapshot.ts";
+import { currentRequest } from "../observability/channels.ts";
+import { type NodeHandle } from "../observability/events.ts";
 import { membersConfiguration } from "./configuration.ts";
 import { FreshnessTracker } from "./freshness.ts";
 import { type Member } from "./member.ts";
@@ -42,6 +44,10 @@ export class ConcordNode implements NodeApi {
 
   constructor(member: Member) {
     this.#member = member;
+  }
+
+  get handle(): NodeHandle {
+    return this.#member.handle;
   }
 
   info(): NodeInfo {
@@ -94,7 +100,7 @@ export class ConcordNode implements NodeApi {
   async propose(command: Command, options: ProposeOptions = {}): Promise<Outcome> {
     const replica = this.#replica();
     return this.#settle<Outcome>(options, "write", (timeoutMs, done) =>
-      replica.propose(command, timeoutMs, done, options.idempotency),
+      replica.propose(command, timeoutMs, done, originOf(options)),
     );
   }
 
@@ -223,6 +229,7 @@ export class ConcordNode implements NodeApi {
     const term = core.termAt(machine.appliedIndex);
     if (term === undefined) throw new ConcordError("CONCORD_UNHEALTHY", "This member has no whole state yet");
     const frozen = machine.freeze({ onlyDirty: false });
+    replica.events.snapshot("taken", "", machine.appliedIndex);
     try {
       const encoder = new SnapshotEncoder({
         groupId: GROUP_ID,
@@ -314,6 +321,12 @@ export class ConcordNode implements NodeApi {
   async #turn(): Promise<void> {
     return new Promise((resolve) => this.#member.options.environment.defer(resolve));
   }
+}
+
+/** Taken where the request is, for the loop goes on without it. */
+function originOf({ idempotency }: ProposeOptions): Parameters<Replica["propose"]>[3] {
+  const request = currentRequest.getStore();
+  return request === undefined ? { idempotency } : { idempotency, request, trace: request.trace };
 }
 
 function roleOf({ core, machine, inOffice }: Replica, memberId: string): NodeInfo["role"] {

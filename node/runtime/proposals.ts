@@ -2,6 +2,7 @@ import { type ConcordError } from "../client/errors.ts";
 import { encodeEntry, type EntryHeader } from "../codec/entry-header.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
 import { type Idempotency } from "../machine/machine-types.ts";
+import { type ApiRequest, type TraceContext } from "../observability/events.ts";
 import { type MemberId } from "../raft/types.ts";
 import { type Done, failed, succeeded } from "./settled.ts";
 
@@ -15,6 +16,10 @@ export interface Proposal {
   readonly done: Done<Outcome>;
   /** It came from another member, and is not forwarded again. */
   readonly forwarded: boolean;
+  /** What it is done for, when a request at a door of this member. */
+  readonly request?: ApiRequest | undefined;
+  /** Where it belongs in a trace, whichever member's door it came to. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** The log entry of a write. */

@@ -1,21 +1,13 @@
 import { CodecError } from "../codec/bytes.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "../codec/message.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
-import { type Idempotency, type Machine, type MachineOptions } from "../machine/machine.ts";
+import { type Machine, type MachineOptions } from "../machine/machine.ts";
+import { type NodeHandle } from "../observability/events.ts";
 import { type RaftCore } from "../raft/core.ts";
-import {
-  type Entry,
-  type MemberId,
-  type Message,
-  NONE,
-  type Ready,
-  type Role,
-  type Status,
-  type Term,
-} from "../raft/types.ts";
+import { type Entry, type MemberId, type Message, NONE, type Ready, type Status } from "../raft/types.ts";
 import { type LogStore } from "../storage/log-store.ts";
 import { type Transport } from "../transport/transport.ts";
-import { ApplyQueue } from "./apply-queue.ts";
+import { type AppliedCommand, ApplyQueue } from "./apply-queue.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { type CheckpointSlots } from "./checkpoint-slots.ts";
 import { GROUP_ID, TICK_MS } from "./constants.ts";
@@ -24,22 +16,21 @@ import { Forwarding } from "./forwarding.ts";
 import { Expiry } from "./expiry.ts";
 import { LeaseRenewals } from "./lease-renewals.ts";
 import { LeaderSearch } from "./leader-search.ts";
+import { Leadership } from "./leadership.ts";
 import { MembershipRequests } from "./membership-requests.ts";
 import { PersistQueue } from "./persist-queue.ts";
 import { dataOf, type Proposal, Proposals } from "./proposals.ts";
 import { ReadRequests } from "./read-requests.ts";
+import { ReplicaEvents } from "./replica-events.ts";
 import { type Done, failed, succeeded } from "./settled.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
 import { SnapshotSender } from "./snapshot-sender.ts";
-import { LeaderClock } from "./stamps.ts";
 import { WatchHub } from "./watch-hub.ts";
 
 /** Keys of apply work in one turn: about 2 ms. */
 const APPLY_UNITS = 1000;
 /** Versions that a tick removes behind a compaction: about 1 ms, and 200 000 a second. */
 const SWEEP_UNITS = 2_000;
-/** A leader that handed over answers the writes it was sent within a round trip; a cut-off one never does, ms. */
-const FORMER_LEADER_MS = 250;
 /** Readies taken in one turn before others get theirs. */
 const READIES_PER_TURN = 8;
 
@@ -55,6 +46,8 @@ export interface ReplicaOptions {
   readonly transport: Transport;
   readonly memberId: MemberId;
   readonly memberName: string;
+  /** Whose events these are. */
+  readonly handle: NodeHandle;
   /** Called once, when this replica must not go on: a bug, a failed disk. */
   readonly onFatal: (error: Error) => void;
   /** The member was removed from its cluster. */
@@ -80,6 +73,7 @@ export class Replica {
   readonly watches: WatchHub;
   readonly membership: MembershipRequests;
   readonly renewals: LeaseRenewals;
+  readonly events: ReplicaEvents;
   readonly #options: ReplicaOptions;
   readonly #core: RaftCore;
   readonly #forwarding: Forwarding;
@@ -89,31 +83,25 @@ export class Replica {
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   readonly #leaderSearch: LeaderSearch;
+  readonly #leadership: Leadership;
   readonly #expiry: Expiry;
   #machine: Machine;
-  #clock: LeaderClock | undefined;
-  /** As the last turn saw it. */
-  #role: Role;
-  #term: Term;
-  #leader: MemberId;
   #turnScheduled = false;
   #stopped = false;
   #cancelTick: () => void = () => undefined;
-  readonly #leaderListeners = new Set<() => void>();
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
     this.#core = options.core;
     this.#machine = options.machine;
-    this.#role = options.core.role;
-    this.#term = options.core.term;
-    this.#leader = options.core.leader;
+    this.events = new ReplicaEvents(options.handle, options.environment);
+    this.#leadership = new Leadership(this, () => this.#sender.stop());
     this.proposals = new Proposals(firstRequestNumber(options.environment));
     this.reads = new ReadRequests(firstRequestNumber(options.environment));
     const machine = (): Machine => this.#machine;
     this.watches = new WatchHub(machine);
     this.#applyQueue = new ApplyQueue(machine, {
-      applied: (entry, outcome) => this.#onApplied(entry, outcome),
+      applied: (entry, result) => this.#onApplied(entry, result),
       configurationApplied: (index) => this.#onConfigurationApplied(index),
     });
     this.#forwarding = new Forwarding(this);
@@ -169,12 +157,12 @@ export class Replica {
 
   /** This member leads, and has applied an entry of its own term: its state is current and its clock runs. */
   get inOffice(): boolean {
-    return this.#clock !== undefined;
+    return this.#leadership.clock !== undefined;
   }
 
   /** The cluster's time as this leader's clock has it, ms; undefined out of office. */
   get clusterTimeMs(): number | undefined {
-    return this.#clock?.stamps().clusterTimeMs;
+    return this.#leadership.clock?.stamps().clusterTimeMs;
   }
 
   /** Requests that have no answer yet. */
@@ -198,16 +186,21 @@ export class Replica {
 
   /** Calls `listener` whenever the role, the term or the known leader changes. */
   onLeadershipChange(listener: () => void): () => void {
-    this.#leaderListeners.add(listener);
-    return () => this.#leaderListeners.delete(listener);
+    return this.#leadership.onChange(listener);
   }
 
   /** A write. The outcome comes when it is applied here (or at the leader). */
-  propose(command: Command, timeoutMs: number, done: Done<Outcome>, idempotency?: Idempotency): void {
-    this.submit({ command, idempotency, deadline: this.environment.now() + timeoutMs, done, forwarded: false });
+  propose(
+    command: Command,
+    timeoutMs: number,
+    done: Done<Outcome>,
+    origin: Pick<Proposal, "idempotency" | "request" | "trace"> = {},
+  ): void {
+    this.submit({ command, ...origin, deadline: this.environment.now() + timeoutMs, done, forwarded: false });
   }
 
-  submit(proposal: Proposal): void {
+  submit(submitted: Proposal): void {
+    const proposal = this.events.submitted(submitted);
     if (this.#stopped) {
       proposal.done(failed("CONCORD_STOPPED"));
       return;
@@ -322,15 +315,17 @@ export class Replica {
       this.reads.applied(this.#machine.appliedIndex);
       this.watches.advanced();
     }
-    this.#observeStatus();
+    this.#leadership.observe();
     this.#checkpointer.maybeStart();
     if (more || this.#core.hasReady() || (this.inOffice && this.proposals.waiting > 0)) this.schedule();
   }
 
   #handle(ready: Ready): void {
     for (const { to, message } of ready.messages) this.send(to, message);
+    const persisted = this.events.persisting(ready.entries);
     const whenDurable = (): void => {
       if (this.#stopped) return;
+      persisted();
       for (const { to, message } of ready.messagesAfterPersist) this.send(to, message);
       this.step({ type: "persisted", ready: ready.number });
     };
@@ -344,7 +339,10 @@ export class Replica {
       });
       this.#checkpointer.logged(ready.entries);
     }
-    if (ready.committed.length > 0) this.#applyQueue.push(ready.committed);
+    if (ready.committed.length > 0) {
+      this.events.committed(ready.committed);
+      this.#applyQueue.push(ready.committed);
+    }
     for (const { context, index } of ready.reads) this.reads.confirmed(context, index);
     for (const { context } of ready.failedReads) this.reads.failed(context);
     this.reads.applied(this.#machine.appliedIndex);
@@ -358,17 +356,20 @@ export class Replica {
 
   #propose(): void {
     if (this.proposals.waiting === 0) return;
-    if (this.#clock === undefined) {
+    const { clock } = this.#leadership;
+    if (clock === undefined) {
       this.#forwarding.forwardWaiting();
       return;
     }
-    const stamps = this.#clock.stamps();
+    const stamps = clock.stamps();
     const proposals = this.proposals.take();
     const header = { groupId: GROUP_ID, machineVersion: this.#machine.version, ...stamps };
     const result = this.#core.propose(proposals.map((proposal) => dataOf(proposal, header)));
     if (result.ok) {
-      for (const [position, proposal] of proposals.entries())
+      for (const [position, proposal] of proposals.entries()) {
         this.proposals.proposed(result.firstIndex + position, result.term, proposal);
+        this.events.proposed(result.firstIndex + position, result.term, proposal);
+      }
     } else if (result.reason === "tooManyUncommitted") {
       for (const { done } of proposals) done(failed("CONCORD_TOO_MANY_REQUESTS"));
     } else {
@@ -376,10 +377,13 @@ export class Replica {
     }
   }
 
-  #onApplied(entry: Entry, outcome: Outcome | undefined): void {
+  #onApplied(entry: Entry, result: AppliedCommand | undefined): void {
     this.#options.onApplied?.(entry, this.#machine);
-    this.proposals.applied(entry.index, entry.term, outcome);
-    if (entry.type === "configuration") this.membership.applied(entry.index, entry.term);
+    if (result !== undefined) this.events.applied(entry, result.command, result.outcome, undefined);
+    this.proposals.applied(entry.index, entry.term, result?.outcome);
+    if (entry.type !== "configuration") return;
+    this.events.membership(entry, this.#machine);
+    this.membership.applied(entry.index, entry.term);
   }
 
   #onConfigurationApplied(index: number): void {
@@ -395,37 +399,6 @@ export class Replica {
         .filter(({ id }) => id !== this.memberId)
         .map(({ id, name, peerUrls }) => ({ id, name, urls: peerUrls })),
     );
-  }
-
-  /** Follows role, term and leader; takes and leaves office. */
-  #observeStatus(): void {
-    const before = { role: this.#role, leader: this.#leader };
-    const { role, term, leader } = this.#core;
-    const changed = role !== this.#role || term !== this.#term || leader !== this.#leader;
-    this.#role = role;
-    this.#term = term;
-    this.#leader = leader;
-    if (role !== "leader") this.#clock = undefined;
-    else if (this.#clock === undefined && this.#core.termAt(this.#machine.appliedIndex) === term) {
-      const { clusterTimeMs, wallTimeMs } = this.#machine;
-      this.#clock = new LeaderClock(this.environment, { clusterTimeMs, wallTimeMs });
-      this.logger.info("Took office as leader", { term, appliedIndex: this.#core.applied });
-      this.#notifyLeadership();
-    }
-    if (!changed) return;
-    if (before.leader !== leader) {
-      if (before.leader !== NONE && before.leader !== this.memberId) {
-        this.proposals.leaderChanged(before.leader, this.environment.now() + FORMER_LEADER_MS);
-        this.membership.lost(before.leader);
-      }
-      if (before.role === "leader") this.#sender.stop();
-      this.logger.info("Leader changed", { term, leader, role });
-    }
-    this.#notifyLeadership();
-  }
-
-  #notifyLeadership(): void {
-    for (const listener of [...this.#leaderListeners]) listener();
   }
 
   #scheduleTick(): void {

@@ -1,6 +1,6 @@
 import { SnapshotDecoder } from "../codec/snapshot.ts";
 import { Machine } from "../machine/machine.ts";
-import { type Ready, type SnapshotMeta } from "../raft/types.ts";
+import { type MemberId, type Ready, type SnapshotMeta } from "../raft/types.ts";
 import { type CheckpointWriter } from "../storage/checkpoint-store.ts";
 import { type LogStore } from "../storage/log-store.ts";
 import { type CheckpointSlot, type CheckpointSlots } from "./checkpoint-slots.ts";
@@ -10,6 +10,7 @@ type Chunk = Ready["install"][number];
 
 interface Receiving {
   readonly transfer: number;
+  readonly from: MemberId;
   readonly slot: CheckpointSlot;
   readonly writer: CheckpointWriter;
   readonly decoder: SnapshotDecoder;
@@ -56,7 +57,7 @@ export class SnapshotReceiver {
     const done = (error: Error | undefined): void => {
       this.#busy = false;
       if (this.#replica.stopped) return;
-      if (error !== undefined) this.#fail(chunk.transfer, error);
+      if (error !== undefined) this.#fail(chunk, error);
       else if (!chunk.last) {
         this.#replica.step({ type: "chunkStored", transfer: chunk.transfer, sequence: chunk.sequence });
       }
@@ -75,12 +76,14 @@ export class SnapshotReceiver {
         }
         this.#receiving = {
           transfer: chunk.transfer,
+          from: chunk.from,
           slot,
           writer: slot.store.begin(),
           decoder: new SnapshotDecoder(),
           loader: Machine.loader(this.#replica.options.machineOptions),
         };
         this.#replica.logger.info("Receiving a snapshot", { from: chunk.from, index: chunk.meta.index });
+        this.#replica.events.snapshot("receiving", chunk.from, chunk.meta.index);
         this.#store(chunk, done);
       });
     });
@@ -145,12 +148,14 @@ export class SnapshotReceiver {
       this.#replica.step({ type: "snapshotInstalled", transfer: receiving.transfer, meta });
       this.#replica.replaceMachine(machine);
       this.#replica.logger.info("Installed a snapshot", { index: meta.index, revision: machine.revision });
+      this.#replica.events.snapshot("received", receiving.from, meta.index);
       this.#slots.switchTo(receiving.slot, () => done(undefined));
     });
   }
 
-  #fail(transfer: number, error: Error): void {
+  #fail({ transfer, from }: Chunk, error: Error): void {
     this.#replica.logger.warn("Snapshot not installed", { error: error.message });
+    this.#replica.events.snapshot("failed", from, 0);
     this.#queue = this.#queue.filter((chunk) => chunk.transfer !== transfer);
     this.#discard(() => {
       if (!this.#replica.stopped) this.#replica.step({ type: "snapshotFailed", transfer });

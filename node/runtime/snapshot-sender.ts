@@ -51,7 +51,10 @@ export class SnapshotSender {
     if (data === undefined) return;
     const last = sending.ended && sending.chunks.length === 0;
     const { to, transfer, sequence } = request;
-    if (last) this.#end(to);
+    if (last) {
+      this.#end(to);
+      this.#replica.events.snapshot("sent", to, sending.meta.index);
+    }
     this.#replica.step({ type: "snapshotChunk", to, transfer, meta: sending.meta, sequence, last, data });
   }
 
@@ -80,6 +83,7 @@ export class SnapshotSender {
     const sending = { transfer: request.transfer, meta, frozen, encoder, chunks: [], ended: false, askedAt: 0 };
     this.#sending.set(request.to, sending);
     logger.info("Sending a snapshot", { to: request.to, index: meta.index, transfer: request.transfer });
+    this.#replica.events.snapshot("sending", request.to, meta.index);
     return sending;
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { performance } from "node:perf_hooks";
+import { currentRequest } from "../observability/channels.ts";
 import { type Environment } from "./environment.ts";
 
 /** The world as it is: the process's monotonic clock, its timers and the system's randomness. */
@@ -18,6 +19,7 @@ export const systemEnvironment: Environment = {
     return () => clearTimeout(timer);
   },
   defer(callback) {
-    setImmediate(callback);
+    // A turn is nobody's: it does the work of all requests that came.
+    currentRequest.exit(setImmediate, callback);
   },
 };

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { CHANNELS } from "../../node/observability/channels.ts";
 import { EtcdClient } from "../chaos/etcd-client.ts";
+import { measureChannels } from "./channels.ts";
 import { generate } from "./generator.ts";
 import { type CallResult, GrpcConnection } from "./grpc-connection.ts";
 import { type Load } from "./load.ts";
@@ -55,4 +57,13 @@ test("what is filled in is really there, and every answer under load is good", a
     expect(p99Ms).toBeGreaterThanOrEqual(p50Ms);
     expect(serverUs).toBeGreaterThan(0);
   }
+});
+
+test("what the diagnostics channels cost is measured, and nobody listens afterwards", async () => {
+  const { unheard, heard } = await measureChannels({ reads: 1000, writes: 64 });
+  for (const { getNs, putUs } of [unheard, heard]) {
+    expect(getNs).toBeGreaterThan(0);
+    expect(putUs).toBeGreaterThan(0);
+  }
+  expect(Object.values(CHANNELS).some(({ hasSubscribers }) => hasSubscribers)).toBe(false);
 });

@@ -177,9 +177,9 @@ describe("one port with TLS", () => {
     writeServer(renewed);
     const told: unknown[] = [];
     const listener = (event: unknown): void => void told.push(event);
-    CHANNELS.certificateReloaded.subscribe(listener);
+    CHANNELS.certificate.subscribe(listener);
     await tls.check();
-    CHANNELS.certificateReloaded.unsubscribe(listener);
+    CHANNELS.certificate.unsubscribe(listener);
     expect(told).toMatchObject([{ node: { name: "a" }, notAfter: tls.notAfter.toISOString() }]);
     const after = await handshake(material(client));
     expect(after.serial).toBeDefined();

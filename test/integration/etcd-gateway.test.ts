@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { EtcdDoor } from "../../node/api/etcd/door.ts";
 import { Gateway } from "../../node/api/gateway/gateway.ts";
 import { HttpDoor } from "../../node/api/http/door.ts";
+import { RequestEvents } from "../../node/api/request-events.ts";
 import { SILENT_LOGGER } from "../../node/observability/log.ts";
 import { Services } from "../../node/service/services.ts";
 import { LocalNode } from "../support/local-node.ts";
@@ -474,7 +475,9 @@ test("a body has to arrive in time, unless it is a stream of requests", async ()
     clusterUid: "test-uid",
     idempotency: { ttlMs: 86_400_000, budgetBytes: 1 << 29 },
   });
+  const events = new RequestEvents(node.handle);
   const etcd = new EtcdDoor(services, {
+    events,
     maxRequestBytes: 100_000,
     operationsMax: 128,
     quotaBytes: 1 << 30,
@@ -482,7 +485,7 @@ test("a body has to arrive in time, unless it is a stream of requests", async ()
     progressIntervalMs: 1000,
   });
   const door = new HttpDoor(services, {
-    gateway: new Gateway(etcd.methods, { messageBytesMax: etcd.messageBytesMax, logger: SILENT_LOGGER }),
+    gateway: new Gateway(etcd.methods, { messageBytesMax: etcd.messageBytesMax, events, logger: SILENT_LOGGER }),
     version: "0.0.0-test",
     etcdVersion: "3.6.0",
     certificateNotAfter: () => "",
@@ -490,6 +493,7 @@ test("a body has to arrive in time, unless it is a stream of requests", async ()
     valueBytesMax: 100_000,
     progressIntervalMs: 1000,
     healthOnly: false,
+    events,
     logger: SILENT_LOGGER,
     bodyTimeoutMs: 200,
   });

@@ -24,11 +24,13 @@ const codec = {
   frame: (text: string): Buffer => frameMessage(Buffer.from(text)),
 };
 
+const REFUSED = { service: "test", name: "Refused", kind: "unary" } as const;
+
 let server: GrpcServer;
 let listener: Server;
 let client: ClientHttp2Session;
 let socket: Socket;
-/** Of finished unary calls: name and status. */
+/** Of finished calls: name and status. */
 let observed: string[];
 /** Calls of /test/Hang that wait for their answer. */
 let hanging: { readonly answer: (text: string) => void; readonly facts: CallFacts }[];
@@ -38,7 +40,7 @@ let stream: MessageStream<string>;
 let closed: Promise<void>;
 
 const unary = (name: string, handle: (request: string, call: CallFacts) => Promise<string>): [string, Method] => {
-  const method: UnaryMethod<string, string> = { type: "unary", name, codec, handle };
+  const method: UnaryMethod<string, string> = { type: "unary", service: "test", name, kind: "unary", codec, handle };
   return [`/test/${name}`, method as unknown as Method];
 };
 
@@ -65,18 +67,28 @@ function openStream(call: MessageStream<string>): ReturnType<StreamMethod<string
 beforeEach(async () => {
   observed = [];
   hanging = [];
-  const streaming: StreamMethod<string, string> = { type: "stream", codec, open: openStream };
+  const streaming: StreamMethod<string, string> = {
+    type: "stream",
+    service: "test",
+    name: "Stream",
+    kind: "bidiStream",
+    codec,
+    open: openStream,
+  };
   const methods = new Map<string, Method>([
     unary("Echo", (request) => Promise.resolve(request)),
     unary("Fail", () => Promise.reject(new Error("it is 100 % broken: näin"))),
     unary("Hang", (_request, facts) => new Promise((answer) => hanging.push({ answer, facts }))),
     ["/test/Stream", streaming as unknown as Method],
-    ["/test/Refused", { type: "refused", status: { code: 12, details: "not here" } }],
+    ["/test/Refused", { ...REFUSED, type: "refused", status: { code: 12, details: "not here" } }],
   ]);
   server = new GrpcServer(methods, {
     messageBytesMax: MESSAGE_BYTES_MAX,
     statusOf: (error) => ({ code: 2, details: (error as Error).message }),
-    observe: (name, code) => void observed.push(`${name} ${code}`),
+    begin: (method) => ({
+      run: (work) => work(),
+      end: (code) => void observed.push(`${method?.name ?? "other"} ${code}`),
+    }),
   });
   listener = createServer({ allowHalfOpen: true }, (accepted) => server.accept(accepted));
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
@@ -257,6 +269,7 @@ describe("what is no call", () => {
       trailersOnly: true,
     });
     expect(await call("/test/Refused", { open: true })).toMatchObject({ status: 12, details: "not here" });
+    expect(observed).toEqual(["other 12", "Refused 12"]);
   });
 
   test("headers over the limit reset the call, not the connection", async () => {
@@ -281,6 +294,7 @@ describe("time", () => {
     const late = { headers: { "grpc-timeout": "20m" }, open: true };
     expect((await call("/test/Stream", late)).status).toBe(4);
     expect(told).toEqual(["hello", "closed"]);
+    expect(observed).toEqual(["Stream 4"]);
     expect((await call("/test/Echo", { ...late, chunks: [] })).status).toBe(4);
   });
 

@@ -151,7 +151,7 @@ export class NaiveMachine {
       case "leaseExpire": {
         const lease = this.leases.get(command.id);
         const ended = lease !== undefined && lease.deadlineMs === command.deadlineMs && lease.deadlineMs <= nowMs;
-        return { type: "leaseRevoke", deleted: ended ? this.#revoke(command.id) : 0 };
+        return ended ? { type: "leaseRevoke", deleted: this.#revoke(command.id) } : { type: "ok" };
       }
       case "leaseKeepAlive":
         return {

@@ -42,6 +42,7 @@ export interface LocalSituation {
  */
 export class LocalNode implements NodeApi {
   readonly machine: Machine;
+  readonly handle = { name: "a" };
   readonly situation: LocalSituation = {
     leaderless: false,
     learner: false,

@@ -65,7 +65,7 @@ const TABLE: readonly { readonly from: RegExp; readonly to: RegExp }[] = [
   },
   {
     from: /^node\/runtime\//,
-    to: /^(node\/(runtime|codec|raft|machine|client)\/|node\/(storage|transport)\/[^/]+$|node:)/,
+    to: /^(node\/(runtime|codec|raft|machine|client)\/|node\/observability\/(channels|events)\.ts$|node\/(storage|transport)\/[^/]+$|node:)/,
   },
   { from: /^node\/security\//, to: /^(node\/(security|client|transport)\/|node:)/ },
   { from: /^node\/service\//, to: /^(node\/(service|runtime|machine|codec|client|config|security)\/|node:)/ },

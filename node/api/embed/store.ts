@@ -1,4 +1,4 @@
-import { ConcordError } from "../../client/errors.ts";
+import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
 import {
   type Compare,
   type KeyRange,
@@ -16,12 +16,15 @@ import {
   type ReadOptions,
   type RequestOptions,
 } from "../../runtime/node-api.ts";
+import { type NodeHandle } from "../../observability/events.ts";
 import { type WriteOptions } from "../../service/idempotency.ts";
 import { putOf } from "../../service/operations.ts";
 import { type Principal } from "../../service/principal.ts";
 import { prefixRange } from "../../service/prefix-range.ts";
 import { answerOf } from "../../service/refusals.ts";
 import { type Services } from "../../service/services.ts";
+import { problemOf } from "../http/problem.ts";
+import { type OpenRequest, RequestEvents } from "../request-events.ts";
 import { Row } from "./row.ts";
 
 export type { RequestOptions, WriteOptions };
@@ -104,6 +107,8 @@ export interface Transaction {
 
 /** The program that holds the store may do everything: it could read the disk too. */
 const OWNER: Principal = { kind: "admin", name: "embedding program" };
+/** HTTP status of what went well, as that of an error is in the error table. */
+const GOOD = 200;
 const EMPTY = new Uint8Array(0);
 const encoder = new TextEncoder();
 const bytes = (value: Bytes): Uint8Array => (typeof value === "string" ? encoder.encode(value) : value);
@@ -148,11 +153,13 @@ export const when = {
 export class Store implements AsyncDisposable {
   readonly #node: NodeApi;
   readonly #services: Services;
+  readonly #events: RequestEvents;
   readonly #close: () => Promise<void>;
 
   protected constructor(node: NodeApi, services: Services, close: () => Promise<void>) {
     this.#node = node;
     this.#services = services;
+    this.#events = new RequestEvents(node.handle);
     this.#close = close;
   }
 
@@ -162,12 +169,15 @@ export class Store implements AsyncDisposable {
    * @throws ConcordError for a key that is empty or too long, or a revision that is compacted or in the future.
    */
   get(key: Bytes, options: { readonly revision?: number } = {}): Row | undefined {
-    const result = this.#node.getLocal(bytes(key), options.revision);
-    if (result.ok && result.reply.type === "range") {
-      const row = result.reply.rows[0];
-      return row === undefined ? undefined : new Row(row);
+    const request = this.#events.begin("embed", "get");
+    try {
+      const row = this.#get(key, options);
+      request.end(GOOD);
+      return row;
+    } catch (error) {
+      request.end(problemOf(error).status);
+      throw error;
     }
-    return rowsOf(answerOf(result, "range").reply)[0];
   }
 
   /** Reads one key, unless it is asked for less, linearizably: every write acknowledged before this call is seen. */
@@ -187,7 +197,9 @@ export class Store implements AsyncDisposable {
   async page(selection: Selection, options: ListOptions = {}): Promise<Page> {
     const operation = rangeOperation(selection, options);
     const level = options.consistency ?? "strong";
-    const { revision, reply, freshness } = await this.#services.kv.range(OWNER, operation, level, options);
+    const { revision, reply, freshness } = await this.#request("read", () =>
+      this.#services.kv.range(OWNER, operation, level, options),
+    );
     const { level: consistency = level, term = 0, stalenessMs } = freshness ?? {};
     return { rows: rowsOf(reply), count: reply.count, more: reply.more, revision, consistency, term, stalenessMs };
   }
@@ -217,7 +229,9 @@ export class Store implements AsyncDisposable {
       limit: options.limit ?? 0,
     } as const;
     const level = options.consistency ?? "strong";
-    const { revision, reply } = await this.#services.kv.history(OWNER, operation, level, options);
+    const { revision, reply } = await this.#request("history", () =>
+      this.#services.kv.history(OWNER, operation, level, options),
+    );
     return { changes: reply.rows.map((row) => changeOf(row)), more: reply.more, revision };
   }
 
@@ -234,7 +248,9 @@ export class Store implements AsyncDisposable {
    * ```
    */
   async put(key: Bytes, value: Bytes, options: WriteOptions & PutOptions = {}): Promise<{ readonly revision: number }> {
-    const { revision } = await this.#services.kv.put(OWNER, op.put(key, value, options), options);
+    const { revision } = await this.#request("put", () =>
+      this.#services.kv.put(OWNER, op.put(key, value, options), options),
+    );
     return { revision };
   }
 
@@ -244,7 +260,8 @@ export class Store implements AsyncDisposable {
    * @returns false when there is no such row.
    */
   async touch(key: Bytes, ttlMs: number, options: WriteOptions = {}): Promise<boolean> {
-    return (await this.#services.kv.touch(OWNER, op.touch(key, ttlMs), options)).reply.touched;
+    const { reply } = await this.#request("touch", () => this.#services.kv.touch(OWNER, op.touch(key, ttlMs), options));
+    return reply.touched;
   }
 
   /** Deletes one key, or all keys of a selection, in one revision. */
@@ -254,7 +271,9 @@ export class Store implements AsyncDisposable {
   ): Promise<{ readonly revision: number; readonly deleted: number }> {
     const selection = typeof what === "string" || what instanceof Uint8Array ? { key: what } : what;
     const operation = { type: "delete", ...keyRange(selection), previous: false } as const;
-    const { revision, reply } = await this.#services.kv.delete(OWNER, operation, options);
+    const { revision, reply } = await this.#request("delete", () =>
+      this.#services.kv.delete(OWNER, operation, options),
+    );
     return { revision, deleted: reply.deleted };
   }
 
@@ -269,7 +288,9 @@ export class Store implements AsyncDisposable {
       success: transaction.then ?? [],
       failure: transaction.else ?? [],
     } as const;
-    const { revision, reply } = await this.#services.kv.txn(OWNER, operation, "strong", options);
+    const { revision, reply } = await this.#request("txn", () =>
+      this.#services.kv.txn(OWNER, operation, "strong", options),
+    );
     return { revision, succeeded: reply.succeeded, replies: reply.replies };
   }
 
@@ -283,6 +304,7 @@ export class Store implements AsyncDisposable {
     selection: Selection,
     options: { readonly fromRevision?: number; readonly previous?: boolean; readonly signal?: AbortSignal } = {},
   ): AsyncIterableIterator<Change> {
+    const request = this.#events.begin("embed", "watch", { kind: "serverStream" });
     const watch = this.#services.watch.open(OWNER, {
       ...keyRange(selection),
       startRevision: options.fromRevision ?? 0,
@@ -291,16 +313,21 @@ export class Store implements AsyncDisposable {
       filterDelete: false,
     });
     options.signal?.addEventListener("abort", () => watch.cancel(), { once: true });
-    return changes(watch);
+    return changes(watch, request);
   }
 
   /** Forgets history before `revision`; reads below it fail from then on. */
   async compact(revision: number, options: RequestOptions = {}): Promise<void> {
-    await this.#services.kv.compact(OWNER, revision, options);
+    await this.#request("compact", () => this.#services.kv.compact(OWNER, revision, options));
   }
 
   status(): NodeInfo {
     return this.#node.info();
+  }
+
+  /** Whose events those of this store are, on the channels that `CHANNELS` names. */
+  get handle(): NodeHandle {
+    return this.#node.handle;
   }
 
   /** Changes of the membership, as the admin door makes them. */
@@ -316,19 +343,45 @@ export class Store implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+
+  #get(key: Bytes, options: { readonly revision?: number }): Row | undefined {
+    const result = this.#node.getLocal(bytes(key), options.revision);
+    if (result.ok && result.reply.type === "range") {
+      const row = result.reply.rows[0];
+      return row === undefined ? undefined : new Row(row);
+    }
+    return rowsOf(answerOf(result, "range").reply)[0];
+  }
+
+  /** Does what a method is for, as one request. */
+  async #request<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    const request = this.#events.begin("embed", operation);
+    try {
+      const result = await request.run(work);
+      request.end(GOOD);
+      return result;
+    } catch (error) {
+      request.end(problemOf(error).status);
+      throw error;
+    }
+  }
 }
 
-async function* changes(watch: ReturnType<NodeApi["watch"]>): AsyncIterableIterator<Change> {
+async function* changes(watch: ReturnType<NodeApi["watch"]>, request: OpenRequest): AsyncIterableIterator<Change> {
+  let status = GOOD;
   try {
     for (let batch = await watch.next(); batch !== undefined; batch = await watch.next()) {
       for (const { event, previous } of batch.events) yield changeOf(event.row, previous);
     }
-    if (watch.end?.reason === "compacted")
+    if (watch.end?.reason === "compacted") {
+      status = ERROR_TABLE.CONCORD_COMPACTED.http;
       throw new ConcordError("CONCORD_COMPACTED", undefined, {
         details: { compactRevision: watch.end.compactRevision },
       });
+    }
   } finally {
     watch.cancel();
+    request.end(status);
   }
 }
 

@@ -1,11 +1,14 @@
 import { type Socket } from "node:net";
+import { type MethodDefinition } from "@grpc/proto-loader";
 import { ConcordError } from "../../client/errors.ts";
+import { type RequestKind } from "../../observability/events.ts";
 import { type Services } from "../../service/services.ts";
 import { type MessageStream, type Method, type StreamListener, type StreamMethod } from "../grpc/method.ts";
 import { GrpcServer } from "../grpc/server.ts";
+import { type RequestEvents } from "../request-events.ts";
 import { EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { clusterMethods } from "./cluster.ts";
-import { type EtcdServices, loadEtcdServices } from "./definition.ts";
+import { ETCD_PACKAGE, type EtcdServices, loadEtcdServices } from "./definition.ts";
 import { KeepAliveStream } from "./keep-alive-stream.ts";
 import { kvMethods } from "./kv.ts";
 import { leaseMethods } from "./lease.ts";
@@ -25,8 +28,8 @@ export interface EtcdDoorOptions {
   readonly quotaBytes: number;
   readonly electionTimeoutMs: number;
   readonly progressIntervalMs: number;
-  /** Told of every finished unary call: method, gRPC status, milliseconds. */
-  readonly observe?: (method: string, code: number, durationMs: number) => void;
+  /** Told of every request. */
+  readonly events: RequestEvents;
 }
 
 const MESSAGE_OVERHEAD_BYTES = 512 * 1024;
@@ -77,7 +80,8 @@ export class EtcdDoor {
     this.#server = new GrpcServer(this.methods, {
       messageBytesMax: messageBytes,
       statusOf: grpcStatus,
-      observe: options.observe ?? (() => undefined),
+      begin: (method, headers) =>
+        options.events.begin("etcd", method?.name ?? "other", { ...method, traceparent: headers["traceparent"] }),
     });
     this.#leaderWatch = setInterval(() => this.#lookForLeader(), options.electionTimeoutMs);
     this.#leaderWatch.unref();
@@ -141,6 +145,11 @@ type StreamOpener = StreamMethod<never, never>["open"];
 /** By the names of rpc.proto. */
 type StreamOpeners = Readonly<Record<string, StreamOpener>>;
 
+function kindOf({ requestStream, responseStream }: MethodDefinition<object, object>): RequestKind {
+  if (requestStream) return "bidiStream";
+  return responseStream ? "serverStream" : "unary";
+}
+
 /** Every method of rpc.proto by its path. */
 function methodTable(
   unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>>,
@@ -149,12 +158,13 @@ function methodTable(
   const methods = new Map<string, Method>();
   for (const [service, definition] of Object.entries(loadEtcdServices())) {
     for (const [name, method] of Object.entries(definition)) {
+      const called = { service: `${ETCD_PACKAGE}.${service}`, name, kind: kindOf(method) };
       const handle = unary[service as keyof EtcdServices][name];
       const open = streams[name];
       const codec = codecOf(method);
-      if (handle !== undefined) methods.set(method.path, { type: "unary", name, codec, handle } as Method);
-      else if (open !== undefined) methods.set(method.path, { type: "stream", codec, open } as Method);
-      else methods.set(method.path, unimplemented(name));
+      if (handle !== undefined) methods.set(method.path, { ...called, type: "unary", codec, handle } as Method);
+      else if (open !== undefined) methods.set(method.path, { ...called, type: "stream", codec, open } as Method);
+      else methods.set(method.path, unimplemented(called));
     }
   }
   return methods;

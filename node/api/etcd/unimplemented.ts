@@ -1,5 +1,5 @@
 import { ConcordError } from "../../client/errors.ts";
-import { type RefusedMethod } from "../grpc/method.ts";
+import { type MethodName, type RefusedMethod } from "../grpc/method.ts";
 import { grpcStatus } from "./status.ts";
 
 /** What to do instead, where there is something. */
@@ -8,7 +8,8 @@ const INSTEAD: Readonly<Record<string, string>> = {
 };
 
 /** A method of etcd's that Concord does not have says so by name. */
-export function unimplemented(name: string): RefusedMethod {
+export function unimplemented(method: MethodName): RefusedMethod {
+  const { name } = method;
   const message = `Concord does not implement ${name}${INSTEAD[name] ?? ""}`;
-  return { type: "refused", status: grpcStatus(new ConcordError("CONCORD_UNIMPLEMENTED", message)) };
+  return { ...method, type: "refused", status: grpcStatus(new ConcordError("CONCORD_UNIMPLEMENTED", message)) };
 }

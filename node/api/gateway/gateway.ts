@@ -6,8 +6,9 @@ import { grpcStatus } from "../etcd/status.ts";
 import { TIMER_MS_MAX } from "../grpc/call.ts";
 import { parseTimeout } from "../grpc/headers.ts";
 import { type CallFacts, type Method, type StreamMethod, type UnaryMethod } from "../grpc/method.ts";
-import { DEADLINE_EXCEEDED, type GrpcStatus } from "../grpc/status.ts";
+import { DEADLINE_EXCEEDED, STATUS, type GrpcStatus } from "../grpc/status.ts";
 import { badRequest, printable, type Exchange } from "../http/exchange.ts";
+import { type RequestEvents } from "../request-events.ts";
 import { ANSWER_HEADERS, errorBody, httpStatus } from "./answer.ts";
 import { decodeMessage } from "./decode.ts";
 import { encodeMessage } from "./encode.ts";
@@ -19,11 +20,15 @@ import { GatewayStream } from "./stream.ts";
 export interface GatewayOptions {
   /** Largest message of a client as gRPC would send it, bytes. */
   readonly messageBytesMax: number;
+  /** Told of every request. */
+  readonly events: RequestEvents;
   readonly logger: Logger;
 }
 
 /** JSON takes more room than gRPC: a third for base64, and its names. */
 const JSON_EXPANSION = 2;
+/** Nobody waits for the answer any more. */
+const CANCELLED: GrpcStatus = { code: STATUS.cancelled, details: "" };
 const METADATA_PREFIX = "grpc-metadata-";
 
 /**
@@ -43,48 +48,53 @@ export class Gateway {
 
   /** Resolves when the answer is complete. Never rejects: what fails is answered. */
   async handle(exchange: Exchange): Promise<void> {
+    const route = this.#routes.get(exchange.path);
+    const method = route === undefined ? undefined : this.#methods.get(route.method);
+    const { traceparent } = exchange.request.headers;
+    const request = this.#options.events.begin("gateway", method?.name ?? "other", { ...method, traceparent });
     try {
-      await this.#dispatch(exchange);
+      if (route === undefined || method === undefined) throw exchange.noSuchRoute();
+      request.end(await request.run(() => this.#dispatch(exchange, route, method)));
     } catch (error) {
       // A body that broke off is nobody's bug, and nobody hears the answer.
-      if (exchange.request.errored === null) sendError(exchange, this.#statusOf(error));
-      else exchange.response.destroy();
+      const broken = exchange.request.errored !== null;
+      const status = broken ? CANCELLED : this.#statusOf(error);
+      if (broken) exchange.response.destroy();
+      else sendError(exchange, status);
+      request.end(status.code);
     }
   }
 
-  async #dispatch(exchange: Exchange): Promise<void> {
-    const route = this.#routes.get(exchange.path);
-    const method = route === undefined ? undefined : this.#methods.get(route.method);
-    if (route === undefined || method === undefined) throw exchange.noSuchRoute();
+  /** @returns The gRPC code that was answered. */
+  async #dispatch(exchange: Exchange, route: GatewayRoute, method: Method): Promise<number> {
     exchange.allowMethods("POST");
     refuseWebPages(exchange);
     const facts = callFacts(exchange);
     switch (method.type) {
       case "refused":
         sendError(exchange, method.status);
-        return;
+        return method.status.code;
       case "unary":
-        await this.#unary(exchange, route, method, facts);
-        return;
+        return this.#unary(exchange, route, method, facts);
       case "stream":
-        await this.#stream(exchange, route, method, facts);
-        return;
+        return this.#stream(exchange, route, method, facts);
     }
   }
 
-  async #unary(exchange: Exchange, route: GatewayRoute, method: UnaryMethod, facts: CallFacts): Promise<void> {
+  async #unary(exchange: Exchange, route: GatewayRoute, method: UnaryMethod, facts: CallFacts): Promise<number> {
     const text = utf8Text(await exchange.body(this.#jsonBytesMax));
     const request = this.#read(route, method.codec.decode, text);
-    if (facts.deadlineAt <= Date.now()) {
+    const late = facts.deadlineAt <= Date.now();
+    const answer = late ? undefined : await beforeDeadline(method.handle(request, facts), facts.deadlineAt);
+    if (answer === undefined) {
       sendError(exchange, DEADLINE_EXCEEDED);
-      return;
+      return DEADLINE_EXCEEDED.code;
     }
-    const answer = await beforeDeadline(method.handle(request, facts), facts.deadlineAt);
-    if (answer === undefined) sendError(exchange, DEADLINE_EXCEEDED);
-    else exchange.sendBytes(encodeMessage(route.response, answer as object), ANSWER_HEADERS);
+    exchange.sendBytes(encodeMessage(route.response, answer as object), ANSWER_HEADERS);
+    return STATUS.ok;
   }
 
-  #stream(exchange: Exchange, route: GatewayRoute, method: StreamMethod, facts: CallFacts): Promise<void> {
+  #stream(exchange: Exchange, route: GatewayRoute, method: StreamMethod, facts: CallFacts): Promise<number> {
     return new Promise((resolve) => {
       new GatewayStream(exchange, facts, {
         route,

@@ -1,6 +1,6 @@
 import { TIMER_MS_MAX } from "../grpc/call.ts";
 import { type CallFacts, type MessageStream, type StreamListener, type StreamMethod } from "../grpc/method.ts";
-import { DEADLINE_EXCEEDED, type GrpcStatus } from "../grpc/status.ts";
+import { DEADLINE_EXCEEDED, STATUS, type GrpcStatus } from "../grpc/status.ts";
 import { badRequest, type Exchange } from "../http/exchange.ts";
 import { ANSWER_HEADERS, errorBody, httpStatus, streamErrorBody } from "./answer.ts";
 import { encodeMessage } from "./encode.ts";
@@ -16,8 +16,8 @@ export interface GatewayStreamOptions {
   readonly requestBytesMax: number;
   /** The status of anything that is thrown. */
   readonly statusOf: (error: unknown) => GrpcStatus;
-  /** Told when the call is over and its answer complete. */
-  readonly closed: () => void;
+  /** Told when the call is over and its answer complete: with its gRPC code. */
+  readonly closed: (code: number) => void;
 }
 
 /** How often the connection of a silent stream is asked whether the other side is still there. */
@@ -45,6 +45,7 @@ export class GatewayStream implements MessageStream<object> {
   /** `ending`: the body is over; `ended`: and everything in it was handed out. */
   #input: "open" | "ending" | "ended" = "open";
   #over = false;
+  #code: number = STATUS.ok;
 
   constructor(exchange: Exchange, facts: CallFacts, options: GatewayStreamOptions) {
     this.headers = facts.headers;
@@ -63,8 +64,8 @@ export class GatewayStream implements MessageStream<object> {
     // A client that goes away ends the answer as well, which is where it is noticed.
     request.on("error", () => undefined);
     response.on("close", () => {
-      this.#finish();
-      options.closed();
+      this.#finish(STATUS.cancelled);
+      options.closed(this.#code);
     });
     response.on("drain", () => {
       if (!this.#over) this.#listener?.drained();
@@ -106,7 +107,7 @@ export class GatewayStream implements MessageStream<object> {
 
   end(): void {
     if (this.#over) return;
-    this.#finish();
+    this.#finish(STATUS.ok);
     if (this.#exchange.response.destroyed) return;
     this.#begin();
     this.#exchange.response.end();
@@ -114,7 +115,7 @@ export class GatewayStream implements MessageStream<object> {
 
   fail(status: GrpcStatus): void {
     if (this.#over) return;
-    this.#finish();
+    this.#finish(status.code);
     const { response } = this.#exchange;
     if (response.destroyed) return;
     if (response.headersSent) {
@@ -188,9 +189,10 @@ export class GatewayStream implements MessageStream<object> {
     }
   }
 
-  #finish(): void {
+  #finish(code: number): void {
     if (this.#over) return;
     this.#over = true;
+    this.#code = code;
     clearTimeout(this.#deadline);
     this.#exchange.request.resume();
     this.#listener?.closed();

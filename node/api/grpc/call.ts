@@ -1,5 +1,6 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { type ConnectionFacts } from "../../service/principal.ts";
+import { type OpenRequest } from "../request-events.ts";
 import { decompress } from "./compression.ts";
 import { MessageReader, type ReadResult } from "./framing.ts";
 import {
@@ -13,6 +14,7 @@ import {
 import {
   type CallFacts,
   type MessageStream,
+  type MethodName,
   type StreamListener,
   type StreamMethod,
   type UnaryMethod,
@@ -24,8 +26,8 @@ export interface CallOptions {
   readonly messageBytesMax: number;
   /** The status of anything a method throws. */
   readonly statusOf: (error: unknown) => GrpcStatus;
-  /** Told of every unary call when it is over: method, status, milliseconds. */
-  readonly observe: (method: string, code: number, durationMs: number) => void;
+  /** Told of every call as it begins. Undefined: there is no such method. */
+  readonly begin: (method: MethodName | undefined, headers: IncomingHttpHeaders) => OpenRequest;
 }
 
 /** A call as the connection hands it over. */
@@ -53,6 +55,7 @@ abstract class Call implements CallFacts {
   readonly deadlineAt: number;
   protected readonly stream: ServerHttp2Stream;
   protected readonly options: CallOptions;
+  protected readonly request: OpenRequest;
   readonly #reader: MessageReader;
   readonly #deadline: NodeJS.Timeout | undefined;
   #paused = false;
@@ -61,8 +64,9 @@ abstract class Call implements CallFacts {
   #input: "open" | "ending" | "ended" = "open";
   #over = false;
 
-  constructor(incoming: IncomingCall, options: CallOptions) {
+  constructor(method: MethodName, incoming: IncomingCall, options: CallOptions) {
     const { stream, timeoutMs } = incoming;
+    this.request = options.begin(method, incoming.headers);
     this.stream = stream;
     this.headers = incoming.headers;
     this.connection = incoming.connection;
@@ -140,7 +144,10 @@ abstract class Call implements CallFacts {
   protected abstract received(message: Buffer): void;
   /** The client will send no more. */
   protected abstract halfClosed(): void;
-  protected abstract finished(code: number): void;
+  /** The call is over. */
+  protected finished(): void {
+    // A unary call has nobody to tell.
+  }
 
   /** Hands out messages that are whole, one after the other. */
   #pump(): void {
@@ -189,17 +196,17 @@ abstract class Call implements CallFacts {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#deadline);
-    this.finished(code);
+    this.request.end(code);
+    this.finished();
   }
 }
 
 export class UnaryCall<Request, Response> extends Call {
   readonly #method: UnaryMethod<Request, Response>;
-  readonly #startedAt = performance.now();
   #message: Buffer | undefined;
 
   constructor(method: UnaryMethod<Request, Response>, incoming: IncomingCall, options: CallOptions) {
-    super(incoming, options);
+    super(method, incoming, options);
     this.#method = method;
   }
 
@@ -215,11 +222,7 @@ export class UnaryCall<Request, Response> extends Call {
     }
     const request = decode(this.#method.codec.decode, this.#message);
     if (request === undefined) this.conclude(UNREADABLE);
-    else void this.#run(request.message);
-  }
-
-  protected finished(code: number): void {
-    this.options.observe(this.#method.name, code, performance.now() - this.#startedAt);
+    else void this.request.run(() => this.#run(request.message));
   }
 
   async #run(request: Request): Promise<void> {
@@ -237,13 +240,13 @@ export class StreamCall<Request, Response> extends Call implements MessageStream
   #listener: StreamListener<Request> | undefined;
 
   constructor(method: StreamMethod<Request, Response>, incoming: IncomingCall, options: CallOptions) {
-    super(incoming, options);
+    super(method, incoming, options);
     this.#method = method;
     this.stream.on("drain", () => {
       if (!this.over) this.#listener?.drained();
     });
     try {
-      this.#listener = method.open(this);
+      this.#listener = this.request.run(() => method.open(this));
     } catch (error) {
       this.fail(this.options.statusOf(error));
     }
@@ -267,14 +270,14 @@ export class StreamCall<Request, Response> extends Call implements MessageStream
   protected received(message: Buffer): void {
     const request = decode(this.#method.codec.decode, message);
     if (request === undefined) this.conclude(UNREADABLE);
-    else this.#listener?.receive(request.message);
+    else this.request.run(() => this.#listener?.receive(request.message));
   }
 
   protected halfClosed(): void {
     this.#listener?.ended();
   }
 
-  protected finished(): void {
+  protected override finished(): void {
     this.#listener?.closed();
   }
 }

@@ -1,4 +1,5 @@
 import { type IncomingHttpHeaders } from "node:http2";
+import { type RequestKind } from "../../observability/events.ts";
 import { type ConnectionFacts } from "../../service/principal.ts";
 import { type GrpcStatus } from "./status.ts";
 
@@ -19,18 +20,24 @@ export interface MethodCodec<Request, Response> {
   readonly frame: (response: Response) => Buffer;
 }
 
-/** One request, one response. */
-export interface UnaryMethod<Request = never, Response = unknown> {
-  readonly type: "unary";
-  /** For measurements. */
+/** What every method is called, for those who measure. */
+export interface MethodName {
+  /** With its package: `etcdserverpb.KV`. */
+  readonly service: string;
   readonly name: string;
+  readonly kind: RequestKind;
+}
+
+/** One request, one response. */
+export interface UnaryMethod<Request = never, Response = unknown> extends MethodName {
+  readonly type: "unary";
   readonly codec: MethodCodec<Request, Response>;
   /** What it throws, or rejects with, becomes the call's status. */
   readonly handle: (request: Request, call: CallFacts) => Promise<Response>;
 }
 
 /** Any number of either, at any time. */
-export interface StreamMethod<Request = never, Response = unknown> {
+export interface StreamMethod<Request = never, Response = unknown> extends MethodName {
   readonly type: "stream";
   readonly codec: MethodCodec<Request, Response>;
   /** Begins a call. What it throws becomes the call's status. */
@@ -38,7 +45,7 @@ export interface StreamMethod<Request = never, Response = unknown> {
 }
 
 /** Answers every call with the same status, and reads none. */
-export interface RefusedMethod {
+export interface RefusedMethod extends MethodName {
   readonly type: "refused";
   readonly status: GrpcStatus;
 }

@@ -12,7 +12,7 @@ import { connectionFacts } from "../connection.ts";
 import { refuse, StreamCall, UnaryCall, type CallOptions } from "./call.ts";
 import { isGrpc, parseTimeout } from "./headers.ts";
 import { type Method } from "./method.ts";
-import { STATUS } from "./status.ts";
+import { STATUS, type GrpcStatus } from "./status.ts";
 
 const STREAMS_PER_CONNECTION_MAX = 10_000;
 const HEADER_BYTES_MAX = 16 * 1024;
@@ -106,22 +106,33 @@ export class GrpcServer {
     const method = this.#methods.get(path);
     if (method === undefined) {
       const details = `The server does not implement the method ${path.slice(0, PATH_CHARACTERS_MAX)}`;
-      refuse(stream, { code: STATUS.unimplemented, details });
+      this.#refuse(stream, headers, undefined, { code: STATUS.unimplemented, details });
       return;
     }
     if (method.type === "refused") {
-      refuse(stream, method.status);
+      this.#refuse(stream, headers, method, method.status);
       return;
     }
     const timeoutMs = parseTimeout(headers["grpc-timeout"]);
     if (timeoutMs === undefined) {
       const details = `Invalid grpc-timeout value "${String(headers["grpc-timeout"])}"`;
-      refuse(stream, { code: STATUS.internal, details });
+      this.#refuse(stream, headers, method, { code: STATUS.internal, details });
       return;
     }
     const incoming = { stream, headers, connection, timeoutMs };
     if (method.type === "unary") new UnaryCall(method, incoming, this.#options);
     else new StreamCall(method, incoming, this.#options);
+  }
+
+  #refuse(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    method: Method | undefined,
+    status: GrpcStatus,
+  ): void {
+    const request = this.#options.begin(method, headers);
+    refuse(stream, status);
+    request.end(status.code);
   }
 
   #askConnections(): void {

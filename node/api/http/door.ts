@@ -6,6 +6,7 @@ import { type Logger } from "../../observability/log.ts";
 import { type Services } from "../../service/services.ts";
 import { type Gateway } from "../gateway/gateway.ts";
 import { isGatewayPath } from "../gateway/routes.ts";
+import { type RequestEvents } from "../request-events.ts";
 import { handleBulk, isBulkPath } from "./bulk.ts";
 import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
 import { type EventStream } from "./event-stream.ts";
@@ -30,8 +31,8 @@ export interface HttpDoorOptions extends AdminOptions, HealthOptions {
   /** For the body of a request to arrive. @default 60 s */
   readonly bodyTimeoutMs?: number;
   readonly logger: Logger;
-  /** Told of every finished request: route, status, milliseconds. */
-  readonly observe?: (route: string, status: number, durationMs: number) => void;
+  /** Told of every request but those of the gateway, which tells of its own. */
+  readonly events: RequestEvents;
 }
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -108,18 +109,35 @@ export class HttpDoor {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const startedAt = performance.now();
     const exchange = new Exchange(request, response, this.#services);
-    let route = "other";
+    const route = this.#routeOf(exchange);
+    if (route === undefined) {
+      await this.#serve(exchange);
+      return;
+    }
+    const { traceparent } = request.headers;
+    const kind = route === "watch" ? "serverStream" : "unary";
+    const open = this.#options.events.begin("http", route, { kind, traceparent });
+    await open.run(() => this.#serve(exchange));
+    open.end(response.statusCode);
+  }
+
+  /** Resolves when the answer is complete. Never rejects: what fails is answered. */
+  async #serve(exchange: Exchange): Promise<void> {
     try {
       exchange.checkLimits();
       this.#limitBody(exchange);
-      route = routeOf(exchange.path);
       await this.#dispatch(exchange);
     } catch (error) {
       this.#fail(exchange, error);
     }
-    this.#options.observe?.(route, response.statusCode, performance.now() - startedAt);
+  }
+
+  /** A name that no client can choose; undefined for what the gateway tells of. */
+  #routeOf({ path }: Exchange): string | undefined {
+    const name = routeOf(path);
+    if (name === "gateway") return this.#options.healthOnly ? "other" : undefined;
+    return name;
   }
 
   #limitBody(exchange: Exchange): void {
@@ -156,7 +174,7 @@ export class HttpDoor {
   }
 }
 
-/** A name for metrics that no client can choose. */
+/** A name for those who measure. */
 function routeOf(path: string): string {
   const route = ROUTES.find((each) => each.has(path));
   if (route !== undefined) return route.name;

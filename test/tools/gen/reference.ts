@@ -13,6 +13,7 @@ import {
 import { FLAGS_WITHOUT_EFFECT, REFUSED_FLAGS } from "../../../node/config/etcd-flags.ts";
 import { NodeMetrics } from "../../../node/observability/metrics.ts";
 import { environmentName, operatorCommand } from "../../../operator/options.ts";
+import { channelReferences } from "./channels.ts";
 
 type Row = readonly string[];
 
@@ -119,6 +120,17 @@ export function nodeMetrics(): string {
     .map(({ name, type, labels, help }) => [code(name), type, labels.map(code).join(", "), prose(help)]);
   metrics.close();
   return table(["Metric", "Type", "Labels", "Meaning"], rows);
+}
+
+/** Every channel of a node. */
+export function nodeChannels(): string {
+  const rows = channelReferences().map(({ name, event, meaning, fields }) => [
+    code(name),
+    code(event),
+    fields.map(code).join(", "),
+    prose(meaning),
+  ]);
+  return table(["Channel", "Event", "Fields besides `node`", "Meaning"], rows);
 }
 
 const code = (text: string): string => (text === "" ? "" : `\`${text}\``);
