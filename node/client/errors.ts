@@ -39,6 +39,9 @@ export const ERROR_TABLE = {
   CONCORD_IDEMPOTENCY_FULL: failed("no room for another idempotency key", 507, 8, true),
   CONCORD_TOO_MANY_LEASES: failed("too many leases", 429, 8),
   CONCORD_LOCK_HELD: failed("the lock is held by another", 409, 9, true),
+  CONCORD_ELECTION_NO_LEADER: failed("election: no leader", 404, 2),
+  CONCORD_ELECTION_NOT_LEADER: failed("election: not leader", 409, 2),
+  CONCORD_ELECTION_KEY_MISSING: failed('"leader" field must be provided', 400, 2),
   CONCORD_REQUEST_TOO_LARGE: failed("request is too large", 413, 3),
   CONCORD_TOO_MANY_REQUESTS: failed("too many requests", 429, 8, true),
   CONCORD_NO_LEADER: failed("no leader", 503, 14, true),
@@ -102,6 +105,7 @@ export type ErrorCode = keyof typeof ERROR_TABLE;
 /** Exit statuses (sysexits.h where it has one) by the gRPC status of a row. */
 const EXIT_BY_GRPC: Readonly<Record<number, number>> = {
   1: 130, // cancelled
+  2: 65, // etcd's elections
   3: 64, // bad input: EX_USAGE
   4: 75,
   5: 1, // not found

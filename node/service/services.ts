@@ -1,5 +1,6 @@
 import { type NodeApi } from "../runtime/node-api.ts";
 import { ClusterService } from "./cluster.ts";
+import { ElectionService } from "./election.ts";
 import { KvService } from "./kv.ts";
 import { IdempotencyKeys, type IdempotencyLimits } from "./idempotency.ts";
 import { LeaseService } from "./lease.ts";
@@ -22,6 +23,7 @@ export class Services {
   readonly watch: WatchService;
   readonly lease: LeaseService;
   readonly lock: LockService;
+  readonly election: ElectionService;
   readonly cluster: ClusterService;
   readonly maintenance: MaintenanceService;
   readonly #node: NodeApi;
@@ -33,6 +35,7 @@ export class Services {
     this.watch = new WatchService(node);
     this.lease = new LeaseService(node, keys);
     this.lock = new LockService(this);
+    this.election = new ElectionService(this);
     this.cluster = new ClusterService(node, options.name);
     this.maintenance = new MaintenanceService(node);
     this.#node = node;

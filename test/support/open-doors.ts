@@ -102,11 +102,15 @@ export interface EtcdMessage {
   readonly grantedTTL: string;
   readonly keys: readonly Buffer[];
   readonly leases: readonly { readonly ID: string }[];
+  readonly key: Buffer;
+  readonly kv: EtcdRow;
+  readonly leader: { readonly name: Buffer; readonly key: Buffer; readonly rev: string; readonly lease: string };
 }
 
 type UnaryMethod = (
   request: Request,
   metadata: Metadata,
+  options: { readonly deadline?: number },
   done: (error: ServiceError | null, response: EtcdMessage) => void,
 ) => void;
 type StreamMethod = (metadata: Metadata) => ClientDuplexStream<Request, EtcdMessage>;
@@ -131,7 +135,13 @@ export interface StreamClient {
 }
 
 export interface EtcdTestClient {
-  call(service: string, method: string, request: Request, metadata?: Record<string, string>): Promise<EtcdMessage>;
+  call(
+    service: string,
+    method: string,
+    request: Request,
+    metadata?: Record<string, string>,
+    options?: { readonly deadline?: number },
+  ): Promise<EtcdMessage>;
   watch(metadata?: Record<string, string>): StreamClient;
   stream(service: string, method: string, metadata?: Record<string, string>): StreamClient;
   /** One request, many responses. */
@@ -144,14 +154,16 @@ export function etcdClient(
   address: string,
   channel: ChannelCredentials = credentials.createInsecure(),
 ): EtcdTestClient {
-  const proto = fileURLToPath(new URL("../../node/api/etcd/rpc.proto", import.meta.url));
+  const includeDirs = [fileURLToPath(new URL("../../node/api/etcd/", import.meta.url))];
+  const form = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true, includeDirs };
   const loaded = loadPackageDefinition(
-    loadSync(proto, { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true }),
-  ) as unknown as { etcdserverpb: Record<string, new (address: string, channel: ChannelCredentials) => RawClient> };
+    loadSync(["rpc.proto", "lock.proto", "election.proto"], form),
+  ) as unknown as Record<string, Record<string, new (address: string, channel: ChannelCredentials) => RawClient>>;
+  const services = { ...loaded["etcdserverpb"], ...loaded["v3lockpb"], ...loaded["v3electionpb"] };
   const clients = new Map<string, RawClient>();
   const client = (service: string): RawClient => {
     let made = clients.get(service);
-    if (made === undefined) clients.set(service, (made = new loaded.etcdserverpb[service]!(address, channel)));
+    if (made === undefined) clients.set(service, (made = new services[service]!(address, channel)));
     return made;
   };
   const metadataOf = (pairs: Record<string, string>): Metadata => {
@@ -164,10 +176,10 @@ export function etcdClient(
     return streamClient((target[method] as StreamMethod).call(target, metadataOf(metadata)));
   };
   return {
-    call: (service, method, request, metadata = {}) =>
+    call: (service, method, request, metadata = {}, options = {}) =>
       new Promise((resolve, reject) => {
         const target = client(service);
-        (target[method] as UnaryMethod).call(target, request, metadataOf(metadata), (error, response) => {
+        (target[method] as UnaryMethod).call(target, request, metadataOf(metadata), options, (error, response) => {
           if (error === null) resolve(response);
           else reject(error);
         });

@@ -37,6 +37,16 @@ export class EtcdCalls {
     };
   }
 
+  /** Wraps a method that may take as long as its client waits for it. */
+  waiting<Request>(
+    handle: (request: Request, principal: Principal, signal: AbortSignal) => Promise<object>,
+  ): (request: Request, call: CallFacts) => Promise<object> {
+    return (request, call) => {
+      this.requireLeader(call);
+      return handle(request, this.principal(call), call.signal);
+    };
+  }
+
   principal(call: CallFacts): Principal {
     return this.services.principalOf(call.connection);
   }

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadSync, type PackageDefinition, type ServiceDefinition } from "@grpc/proto-loader";
 
@@ -10,33 +11,39 @@ export const ETCD_API_VERSION = "3.6.0";
 /** etcd's storage schema has no counterpart here; clients only compare it with the version. */
 export const ETCD_STORAGE_VERSION = "3.6.0";
 
-/** The services of rpc.proto by their name without the package. */
-export type EtcdServices = Readonly<Record<"KV" | "Watch" | "Lease" | "Cluster" | "Maintenance", ServiceDefinition>>;
+const PACKAGE_OF = {
+  KV: "etcdserverpb",
+  Watch: "etcdserverpb",
+  Lease: "etcdserverpb",
+  Cluster: "etcdserverpb",
+  Maintenance: "etcdserverpb",
+  Lock: "v3lockpb",
+  Election: "v3electionpb",
+} as const;
+
+/** The services of the .proto files beside this one, by their names without the package. */
+export type EtcdServices = Readonly<Record<keyof typeof PACKAGE_OF, ServiceDefinition>>;
 
 export function loadEtcdServices(): EtcdServices {
-  const service = (name: string): ServiceDefinition =>
-    loadEtcdPackage()[`${ETCD_PACKAGE}.${name}`] as ServiceDefinition;
-  return {
-    KV: service("KV"),
-    Watch: service("Watch"),
-    Lease: service("Lease"),
-    Cluster: service("Cluster"),
-    Maintenance: service("Maintenance"),
-  };
+  const loaded = loadEtcdPackages();
+  const services = Object.entries(PACKAGE_OF).map(([name, from]) => [name, loaded[`${from}.${name}`]]);
+  return Object.fromEntries(services) as EtcdServices;
 }
-
-/** What is in front of the names of services, messages and enums. */
-export const ETCD_PACKAGE = "etcdserverpb";
 
 let loaded: PackageDefinition | undefined;
 
-/** Reads rpc.proto, once: beside this file, or, in a build, in the sources that the package carries along. */
-export function loadEtcdPackage(): PackageDefinition {
+/** Reads the .proto files, once: beside this file, or, in a build, in the sources that the package carries along. */
+export function loadEtcdPackages(): PackageDefinition {
   if (loaded !== undefined) return loaded;
-  const candidates = ["./rpc.proto", "../../../../node/api/etcd/rpc.proto"].map((path) =>
-    fileURLToPath(new URL(path, import.meta.url)),
-  );
-  const path = candidates.find((candidate) => existsSync(candidate)) ?? candidates[0] ?? "";
-  loaded = loadSync(path, { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true });
+  const candidates = ["./", "../../../../node/api/etcd/"].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+  const directory = candidates.find((candidate) => existsSync(join(candidate, "rpc.proto"))) ?? "";
+  loaded = loadSync(["rpc.proto", "lock.proto", "election.proto"], {
+    includeDirs: [directory],
+    keepCase: true,
+    longs: String,
+    enums: String,
+    defaults: true,
+    oneofs: true,
+  });
   return loaded;
 }

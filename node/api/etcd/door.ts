@@ -8,10 +8,12 @@ import { GrpcServer } from "../grpc/server.ts";
 import { type RequestEvents } from "../request-events.ts";
 import { EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { clusterMethods } from "./cluster.ts";
-import { ETCD_PACKAGE, type EtcdServices, loadEtcdServices } from "./definition.ts";
+import { type EtcdServices, loadEtcdServices } from "./definition.ts";
 import { KeepAliveStream } from "./keep-alive-stream.ts";
 import { kvMethods } from "./kv.ts";
+import { electionMethods, lockMethods } from "./concurrency.ts";
 import { leaseMethods } from "./lease.ts";
+import { ObserveStream } from "./observe-stream.ts";
 import { maintenanceMethods } from "./maintenance.ts";
 import { type SnapshotResponse } from "./messages.ts";
 import { SnapshotStream } from "./snapshot-stream.ts";
@@ -53,6 +55,7 @@ export class EtcdDoor {
   readonly #calls: EtcdCalls;
   readonly #watches = new Set<WatchStream>();
   readonly #renewals = new Set<KeepAliveStream>();
+  readonly #observers = new Set<ObserveStream>();
   readonly #snapshots = new Set<SnapshotStream>();
   readonly #leaderWatch: NodeJS.Timeout;
   #leaderlessLooks = 0;
@@ -67,6 +70,7 @@ export class EtcdDoor {
     const streams: StreamOpeners = {
       Watch: this.#opens(this.#watches, (call, closed) => new WatchStream(call, this.#calls, watchOptions, closed)),
       LeaseKeepAlive: this.#opens(this.#renewals, (call, closed) => new KeepAliveStream(call, this.#calls, closed)),
+      Observe: this.#opens(this.#observers, (call, closed) => new ObserveStream(call, this.#calls, closed)),
       Snapshot: (call) => this.#openSnapshot(call),
     };
     const unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>> = {
@@ -75,6 +79,8 @@ export class EtcdDoor {
       Lease: leaseMethods(this.#calls),
       Cluster: clusterMethods(this.#calls),
       Maintenance: maintenanceMethods(this.#calls, options),
+      Lock: lockMethods(this.#calls),
+      Election: electionMethods(this.#calls),
     };
     this.methods = methodTable(unary, streams);
     this.#server = new GrpcServer(this.methods, {
@@ -105,8 +111,8 @@ export class EtcdDoor {
     await this.#server.close(graceMs);
   }
 
-  get #streams(): (WatchStream | KeepAliveStream | SnapshotStream)[] {
-    return [...this.#watches, ...this.#renewals, ...this.#snapshots];
+  get #streams(): (WatchStream | KeepAliveStream | ObserveStream | SnapshotStream)[] {
+    return [...this.#watches, ...this.#renewals, ...this.#observers, ...this.#snapshots];
   }
 
   /** How a stream of one kind begins, and is kept in `open` for as long as it lasts. */
@@ -150,7 +156,7 @@ function kindOf({ requestStream, responseStream }: MethodDefinition<object, obje
   return responseStream ? "serverStream" : "unary";
 }
 
-/** Every method of rpc.proto by its path. */
+/** Every method of the services by its path. */
 function methodTable(
   unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>>,
   streams: StreamOpeners,
@@ -158,7 +164,7 @@ function methodTable(
   const methods = new Map<string, Method>();
   for (const [service, definition] of Object.entries(loadEtcdServices())) {
     for (const [name, method] of Object.entries(definition)) {
-      const called = { service: `${ETCD_PACKAGE}.${service}`, name, kind: kindOf(method) };
+      const called = { service: method.path.slice(1, method.path.lastIndexOf("/")), name, kind: kindOf(method) };
       const handle = unary[service as keyof EtcdServices][name];
       const open = streams[name];
       const codec = codecOf(method);

@@ -52,6 +52,36 @@ export interface CompareRequest {
   readonly lease?: string;
 }
 
+export interface LockRequest {
+  readonly name: Uint8Array;
+  readonly lease: string;
+}
+
+export interface CampaignRequest extends LockRequest {
+  readonly value: Uint8Array;
+}
+
+export interface LeaderKey {
+  readonly name: Uint8Array;
+  readonly key: Uint8Array;
+  readonly rev: string;
+  readonly lease: string;
+}
+
+export interface ProclaimRequest {
+  readonly leader: LeaderKey | null;
+  readonly value: Uint8Array;
+}
+
+export interface ElectionRequest {
+  readonly name: Uint8Array;
+}
+
+export interface LeaderResponse {
+  readonly header: ResponseHeader;
+  readonly kv: KeyValueMessage;
+}
+
 export interface TxnRequest {
   readonly compare: readonly CompareRequest[];
   readonly success: readonly RequestOp[];

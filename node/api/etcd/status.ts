@@ -19,6 +19,13 @@ const UNKNOWN_OUTCOME_TEXTS: ReadonlySet<string> = new Set([
   "request timed out, possibly due to connection lost",
 ]);
 
+/** etcd's election package is none of the server's, and its texts say so. */
+const WITHOUT_PREFIX: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "CONCORD_ELECTION_KEY_MISSING",
+  "CONCORD_ELECTION_NO_LEADER",
+  "CONCORD_ELECTION_NOT_LEADER",
+]);
+
 /** The gRPC status of any failure. What is not a ConcordError is a bug: its text stays inside. */
 export function grpcStatus(error: unknown): GrpcStatus {
   if (!ConcordError.is(error)) return { code: STATUS.internal, details: PREFIX + ERROR_TABLE.CONCORD_INTERNAL.message };
@@ -26,5 +33,5 @@ export function grpcStatus(error: unknown): GrpcStatus {
   const own =
     WITH_OWN_MESSAGE.has(error.code) || (row.outcome === "unknown" && UNKNOWN_OUTCOME_TEXTS.has(error.message));
   const text = own ? error.message : row.message;
-  return { code: row.grpc, details: PREFIX + text };
+  return { code: row.grpc, details: WITHOUT_PREFIX.has(error.code) ? text : PREFIX + text };
 }

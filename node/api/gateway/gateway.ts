@@ -146,16 +146,19 @@ function refuseWebPages({ request }: Exchange): void {
   if (request.headers.origin !== undefined) throw new ConcordError("CONCORD_PERMISSION_DENIED");
 }
 
-function callFacts({ request }: Exchange): CallFacts {
+function callFacts({ request, response }: Exchange): CallFacts {
   const value = request.headers["grpc-timeout"];
   const timeoutMs = parseTimeout(value);
   if (timeoutMs === undefined) {
     throw badRequest(`The header Grpc-Timeout is "${printable(String(value))}", expected for example 500m or 5S`);
   }
+  const end = new AbortController();
+  response.once("close", () => end.abort());
   return {
     headers: metadataOf(request.headers),
     connection: connectionFacts(request.socket),
     deadlineAt: Date.now() + timeoutMs,
+    signal: end.signal,
   };
 }
 

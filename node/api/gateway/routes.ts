@@ -1,8 +1,8 @@
 import { type MethodDefinition } from "@grpc/proto-loader";
 import { type EtcdServices, loadEtcdServices } from "../etcd/definition.ts";
-import { schemaOf, type MessageSchema } from "./schema.ts";
+import { schemasOf, type MessageSchema } from "./schema.ts";
 
-/** Paths as etcd 3.7 has them, and the methods of rpc.proto behind them. */
+/** Paths as etcd 3.7 has them, and the methods behind them. */
 const PATHS: Readonly<Record<string, readonly [service: keyof EtcdServices, method: string]>> = {
   "/v3/kv/range": ["KV", "Range"],
   "/v3/kv/put": ["KV", "Put"],
@@ -31,6 +31,13 @@ const PATHS: Readonly<Record<string, readonly [service: keyof EtcdServices, meth
   "/v3/maintenance/snapshot": ["Maintenance", "Snapshot"],
   "/v3/maintenance/transfer-leadership": ["Maintenance", "MoveLeader"],
   "/v3/maintenance/downgrade": ["Maintenance", "Downgrade"],
+  "/v3/lock/lock": ["Lock", "Lock"],
+  "/v3/lock/unlock": ["Lock", "Unlock"],
+  "/v3/election/campaign": ["Election", "Campaign"],
+  "/v3/election/proclaim": ["Election", "Proclaim"],
+  "/v3/election/leader": ["Election", "Leader"],
+  "/v3/election/observe": ["Election", "Observe"],
+  "/v3/election/resign": ["Election", "Resign"],
 };
 
 export interface GatewayRoute {
@@ -54,8 +61,7 @@ export function gatewayRoutes(): ReadonlyMap<string, GatewayRoute> {
     const definition = services[service][name] as MethodDefinition<object, object>;
     routes.set(path, {
       method: definition.path,
-      request: schemaOf(definition.requestType),
-      response: schemaOf(definition.responseType),
+      ...schemasOf(definition),
       serialize: definition.requestSerialize,
       requestStream: definition.requestStream,
       outlivesBody: name === "Watch",

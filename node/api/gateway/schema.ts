@@ -1,7 +1,7 @@
-import { type MessageTypeDefinition } from "@grpc/proto-loader";
-import { ETCD_PACKAGE, loadEtcdPackage } from "../etcd/definition.ts";
+import { type MessageTypeDefinition, type MethodDefinition } from "@grpc/proto-loader";
+import { loadEtcdPackages } from "../etcd/definition.ts";
 
-/** A message of rpc.proto: its fields in their order. */
+/** A message of etcd's API: its fields in their order. */
 export interface MessageSchema {
   readonly name: string;
   readonly fields: readonly Field[];
@@ -62,17 +62,17 @@ const SCALARS: Readonly<Record<string, "bytes" | "string" | "bool" | "int64" | "
 
 const schemas = new Map<string, MessageSchema>();
 
-/** @param name - as in rpc.proto, without the package */
+/** @param name - with its package */
 export function messageSchema(name: string): MessageSchema {
   const known = schemas.get(name);
   if (known !== undefined) return known;
-  const definition = loadEtcdPackage()[`${ETCD_PACKAGE}.${name}`] as AnyMessage;
+  const definition = loadEtcdPackages()[name] as AnyMessage;
   const descriptor = definition.type as Descriptor;
   // The descriptors do not say which fields are in a oneof. Of an empty message everything but those has a default.
   const outside = definition.deserialize(Buffer.alloc(0));
   const fields = descriptor.field.map((field): Field => ({
     name: field.name,
-    type: fieldType(descriptor, field.type, field.typeName),
+    type: fieldType(name, descriptor, field.type, field.typeName),
     repeated: field.label === "LABEL_REPEATED",
     inOneof: descriptor.oneofDecl.length > 0 && !Object.hasOwn(outside, field.name),
   }));
@@ -85,16 +85,25 @@ export function messageSchema(name: string): MessageSchema {
   return schema;
 }
 
-/** The schema of a method's request or response. */
-export function schemaOf(definition: { readonly type: object }): MessageSchema {
-  return messageSchema((definition.type as Descriptor).name);
+/** The schemas of a method's request and response, which are in the method's own package. */
+export function schemasOf(method: MethodDefinition<object, object>): Record<"request" | "response", MessageSchema> {
+  const from = packageOf(method.path.slice(1));
+  const schema = ({ type }: { readonly type: object }): MessageSchema =>
+    messageSchema(`${from}.${(type as Descriptor).name}`);
+  return { request: schema(method.requestType), response: schema(method.responseType) };
 }
 
-function fieldType(owner: Descriptor, type: string, typeName: string): FieldType {
+function packageOf(name: string): string {
+  return name.slice(0, name.indexOf("."));
+}
+
+function fieldType(message: string, owner: Descriptor, type: string, typeName: string): FieldType {
+  // A name without a package is of the message's own.
+  const fullName = typeName.includes(".") ? typeName : `${packageOf(message)}.${typeName}`;
   // Messages contain each other: the schema inside is made when it is first needed.
-  if (type === "TYPE_MESSAGE") return { kind: "message", schema: () => messageSchema(typeName) };
+  if (type === "TYPE_MESSAGE") return { kind: "message", schema: () => messageSchema(fullName) };
   if (type === "TYPE_ENUM") {
-    const shared = loadEtcdPackage()[`${ETCD_PACKAGE}.${typeName}`] as { readonly type: object } | undefined;
+    const shared = loadEtcdPackages()[fullName] as { readonly type: object } | undefined;
     const inner = owner.enumType.find(({ name }) => name === typeName);
     const { value } = inner ?? (shared?.type as EnumDescriptor);
     return {

@@ -31,6 +31,7 @@ export class GatewayStream implements MessageStream<object> {
   readonly headers: CallFacts["headers"];
   readonly connection: CallFacts["connection"];
   readonly deadlineAt: number;
+  readonly signal: AbortSignal;
   readonly #exchange: Exchange;
   readonly #options: GatewayStreamOptions;
   readonly #splitter: JsonSplitter;
@@ -51,6 +52,7 @@ export class GatewayStream implements MessageStream<object> {
     this.headers = facts.headers;
     this.connection = facts.connection;
     this.deadlineAt = facts.deadlineAt;
+    this.signal = facts.signal;
     this.#exchange = exchange;
     this.#options = options;
     this.#splitter = new JsonSplitter(options.requestBytesMax);

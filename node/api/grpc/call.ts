@@ -63,6 +63,7 @@ abstract class Call implements CallFacts {
   /** `ending`: the client sent its last byte; `ended`: and everything before it was handed out. */
   #input: "open" | "ending" | "ended" = "open";
   #over = false;
+  #end: AbortController | undefined;
 
   constructor(method: MethodName, incoming: IncomingCall, options: CallOptions) {
     const { stream, timeoutMs } = incoming;
@@ -91,6 +92,13 @@ abstract class Call implements CallFacts {
       this.#input = "ending";
       this.#pump();
     });
+  }
+
+  /** Made when it is first asked for: most calls are over before anybody could. */
+  get signal(): AbortSignal {
+    this.#end ??= new AbortController();
+    if (this.#over) this.#end.abort();
+    return this.#end.signal;
   }
 
   protected get over(): boolean {
@@ -197,6 +205,7 @@ abstract class Call implements CallFacts {
     this.#over = true;
     clearTimeout(this.#deadline);
     this.request.end(code);
+    this.#end?.abort();
     this.finished();
   }
 }

@@ -10,6 +10,8 @@ export interface CallFacts {
   readonly connection: ConnectionFacts;
   /** When the client gives up, milliseconds since the epoch; infinite when it did not say. */
   readonly deadlineAt: number;
+  /** Aborts when the call is over, whoever ended it. */
+  readonly signal: AbortSignal;
 }
 
 /** How a method's messages are read and written. */
