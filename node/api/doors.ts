@@ -14,6 +14,7 @@ import { Gateway } from "./gateway/gateway.ts";
 import { HttpDoor } from "./http/door.ts";
 import { Port } from "./port.ts";
 import { RequestEvents } from "./request-events.ts";
+import { SessionDoor } from "./ws/door.ts";
 
 export type DoorsConfiguration = Pick<
   Configuration,
@@ -25,6 +26,11 @@ export type DoorsConfiguration = Pick<
   | "maxRequestBytes"
   | "maxTxnOps"
   | "maxConnections"
+  | "maxSessions"
+  | "maxSessionFrameBytes"
+  | "maxSessionRequests"
+  | "maxSessionWatches"
+  | "maxSessionBufferBytes"
   | "quotaBackendBytes"
   | "electionTimeout"
   | "watchProgressNotifyIntervalMs"
@@ -39,18 +45,28 @@ export interface DoorsOptions {
   readonly version: string;
   /** Traffic with the other members, for the metrics. @default none */
   readonly peers?: () => readonly PeerSnapshot[];
+  /** Between two pings of a session; a client that is silent for as long is gone. @default 15 s */
+  readonly sessionPingMs?: number | undefined;
+  /** How long a session may read slower than its watches run, before these end. @default 10 s */
+  readonly sessionSlowMs?: number | undefined;
 }
 
 /** How long calls under way may take when a node stops. */
 const CLOSE_GRACE_MS = 1000;
 /** For connections that have just been accepted to say which protocol they speak. */
 const DECIDE_MS = 100;
+/** Idle watches of sessions are told of progress at least so often. */
+const SESSION_PROGRESS_MAX_MS = 15_000;
+const SESSION_PING_MS = 15_000;
+/** How long a session may read slower than its watches run. */
+const SESSION_SLOW_MS = 10_000;
 /** For clients to close what they were told to leave. */
 const LINGER_MS = 250;
 
 /** Everything that listens for clients: opened after the node's state is loaded, closed before the node stops. */
 export class Doors {
   readonly #etcd: EtcdDoor;
+  readonly #sessions: SessionDoor;
   readonly #http: readonly HttpDoor[];
   readonly #ports: readonly Port[];
   readonly #metricsPorts: readonly Port[];
@@ -80,6 +96,21 @@ export class Doors {
       progressIntervalMs: configuration.watchProgressNotifyIntervalMs,
       events,
     });
+    this.#sessions = new SessionDoor({
+      sessionsMax: configuration.maxSessions,
+      limits: {
+        frameBytesMax: configuration.maxSessionFrameBytes,
+        requestsMax: configuration.maxSessionRequests,
+        watchesMax: configuration.maxSessionWatches,
+        bufferBytesMax: configuration.maxSessionBufferBytes,
+      },
+      version: options.version,
+      progressIntervalMs: Math.min(configuration.watchProgressNotifyIntervalMs, SESSION_PROGRESS_MAX_MS),
+      pingIntervalMs: options.sessionPingMs ?? SESSION_PING_MS,
+      slowMs: options.sessionSlowMs ?? SESSION_SLOW_MS,
+      logger,
+      events,
+    });
     const shared = {
       version: options.version,
       etcdVersion: ETCD_API_VERSION,
@@ -91,7 +122,7 @@ export class Doors {
       logger,
       events,
     };
-    const http = new HttpDoor(services, { ...shared, healthOnly: false });
+    const http = new HttpDoor(services, { ...shared, sessions: this.#sessions, healthOnly: false });
     const healthOnly = new HttpDoor(services, { ...shared, healthOnly: true });
     this.#http = [http, healthOnly];
     const port = (url: string, door: HttpDoor, requireCertificate: boolean, etcd: EtcdDoor | undefined): Port =>
@@ -133,7 +164,7 @@ export class Doors {
     for (const port of ports) port.stopListening();
     await Promise.all(ports.map(async (port) => port.decided(DECIDE_MS)));
     for (const door of this.#http) door.close();
-    await this.#etcd.close(CLOSE_GRACE_MS);
+    await Promise.all([this.#etcd.close(CLOSE_GRACE_MS), this.#sessions.close(CLOSE_GRACE_MS)]);
     await Promise.all(ports.map(async (port) => port.destroyConnections(LINGER_MS)));
     this.#tls?.off("changed", this.#onCertificate);
     this.#metrics.close();
@@ -141,6 +172,7 @@ export class Doors {
 
   #snapshot(node: NodeApi, configuration: DoorsConfiguration): NodeSnapshot {
     const info = node.info();
+    const sessions = this.#sessions.numbers();
     const learners = info.members.filter((member) => member.learner).length;
     return {
       ...info,
@@ -152,7 +184,11 @@ export class Doors {
       voters: info.members.length - learners,
       learners,
       alarms: info.alarms.length,
-      watches: this.#http.reduce((sum, door) => sum + door.watchCount, this.#etcd.watchCount),
+      watches: this.#http.reduce((sum, door) => sum + door.watchCount, this.#etcd.watchCount + sessions.watches),
+      sessions: sessions.sessions,
+      sessionRequests: sessions.requests,
+      sessionBufferedBytes: sessions.bufferedBytes,
+      sessionLimitHits: sessions.limitHits,
       certificateNotAfter: (this.#tls?.notAfter.getTime() ?? 0) / 1000,
       connections: this.#ports.reduce((sum, port) => sum + port.connectionCount, 0),
     };

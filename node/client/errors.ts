@@ -83,6 +83,8 @@ export const ERROR_TABLE = {
   CONCORD_INVALID_ARGUMENT: failed("invalid argument", 400, 3),
   CONCORD_URI_TOO_LONG: failed("the address of the request is too long", 414, 3),
   CONCORD_NOT_FOUND: failed("not found", 404, 5),
+  /** A session begins as a WebSocket handshake. */
+  CONCORD_UPGRADE_REQUIRED: failed("a session is opened as a WebSocket", 426, 3),
   CONCORD_METHOD_NOT_ALLOWED: failed("method not allowed", 405, 12),
   /** The request itself took too long to arrive. */
   CONCORD_REQUEST_TOO_SLOW: failed("the request did not arrive in time", 408, 4, true),

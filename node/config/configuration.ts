@@ -41,6 +41,7 @@ const QUOTA_SHARE_OF_MEMORY = 0.6;
 /** A retry comes within a minute at most; nobody waits for one longer than a year. */
 const IDEMPOTENCY_TTL_MIN_MS = 60_000;
 const IDEMPOTENCY_TTL_MAX_MS = 8760 * 3_600_000;
+const SESSION_FRAME_OVERHEAD_BYTES = 512 * 1024;
 const RETENTION_DEFAULT_MS = 3_600_000;
 /** Raft's rule of thumb, as a rule: an election never starts because one heartbeat was late. */
 const HEARTBEATS_PER_ELECTION_MIN = 5;
@@ -82,6 +83,7 @@ export function derive(settings: Settings, { given, warnings, memoryBytes }: Cir
       settings.listenPeerUrls,
       "initial-advertise-peer-urls",
     ),
+    maxSessionFrameBytes: sessionFrameBytes(settings),
     clientCertAuth: clientTls?.caFile !== undefined,
     peerClientCertAuth: peerTls?.caFile !== undefined,
     quotaBackendBytes:
@@ -102,6 +104,14 @@ export function derive(settings: Settings, { given, warnings, memoryBytes }: Cir
       budgetBytes: idempotencyBytesMax > 0 ? idempotencyBytesMax : Math.floor(resolved.quotaBackendBytes / 2),
     },
   });
+}
+
+/** A request of the largest size fits into a frame. */
+function sessionFrameBytes({ maxSessionFrameBytes: given, maxRequestBytes }: Settings): number {
+  const least = maxRequestBytes + SESSION_FRAME_OVERHEAD_BYTES;
+  if (given === 0) return least;
+  if (given >= least) return given;
+  throw invalid(`--max-session-frame-bytes is ${given}, expected at least --max-request-bytes and 512 KiB, ${least}`);
 }
 
 function idempotencyTtlMs(text: string): number {

@@ -132,6 +132,32 @@ const LIMITS = {
     default: 10_000,
     placeholder: "connections",
   }),
+  maxSessions: whole("Most sessions (WebSocket) at a time; further ones are refused", {
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 5_000,
+    placeholder: "sessions",
+  }),
+  maxSessionFrameBytes: whole(
+    "Largest frame of a session, which may hold many requests. 0: --max-request-bytes and 512 KiB",
+    { minimum: 0, maximum: 128 * 1024 * 1024, default: 0, placeholder: "bytes" },
+  ),
+  maxSessionRequests: whole("Most requests of a session without an answer; further ones are refused", {
+    minimum: 1,
+    maximum: 100_000,
+    default: 1_000,
+    placeholder: "requests",
+  }),
+  maxSessionWatches: whole("Most watches of a session", {
+    minimum: 1,
+    maximum: 100_000,
+    default: 1_000,
+    placeholder: "watches",
+  }),
+  maxSessionBufferBytes: whole(
+    "Bytes that may wait for a session's client to read them; beyond it its watches and requests wait, and a watch that waits for long ends",
+    { minimum: 65_536, maximum: 1024 * 1024 * 1024, default: 4_194_304, placeholder: "bytes" },
+  ),
   idempotencyTtl: text("How long the outcome of a write with an idempotency key is remembered", "24h", "duration"),
   idempotencyBytesMax: whole(
     "Bytes of all idempotency keys that are remembered; beyond it writes with new keys are refused. 0: half of the quota",

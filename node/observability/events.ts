@@ -26,7 +26,7 @@ export interface TraceContext {
 export type RequestKind = "unary" | "serverStream" | "bidiStream";
 
 /** Which door a request came to. `gateway`: etcd's methods as JSON. */
-export type DoorName = "etcd" | "gateway" | "http" | "embed";
+export type DoorName = "etcd" | "gateway" | "session" | "http" | "embed";
 
 /** A request at a door: published as it begins, and the same object in all that it causes at this member. */
 export interface ApiRequest extends NodeEvent {

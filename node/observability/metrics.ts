@@ -29,6 +29,12 @@ export interface NodeSnapshot {
   readonly alarms: number;
   readonly watches: number;
   readonly connections: number;
+  readonly sessions: number;
+  /** Requests of sessions without an answer. */
+  readonly sessionRequests: number;
+  readonly sessionBufferedBytes: number;
+  /** By the name of the limit, a fixed set. */
+  readonly sessionLimitHits: Readonly<Record<string, number>>;
   /** Unix seconds; 0 without TLS. */
   readonly certificateNotAfter: number;
 }
@@ -59,6 +65,9 @@ const GAUGES: readonly [name: string, help: string, value: (now: NodeSnapshot) =
   ["concord_alarms_active", "Alarms that are set", (now) => now.alarms],
   ["concord_watches_open", "Open watches at this member", (now) => now.watches],
   ["concord_connections_open", "Open connections of clients", (now) => now.connections],
+  ["concord_sessions_open", "Open sessions of the native protocol", (now) => now.sessions],
+  ["concord_session_requests_in_flight", "Requests of sessions without an answer", (now) => now.sessionRequests],
+  ["concord_session_buffered_bytes", "Bytes that wait to be read by sessions", (now) => now.sessionBufferedBytes],
   [
     "concord_certificate_expiry_seconds",
     "Unix time at which the server certificate ends",
@@ -114,6 +123,16 @@ export class NodeMetrics {
       requests.inc({ door, operation, status: String(status) });
       durations.observe({ door, operation }, durationMs / 1000);
     };
+    new Counter({
+      name: "concord_session_limit_hits_total",
+      help: "How often sessions came up against a limit: sessions, frame, requests, watches, buffer",
+      labelNames: ["limit"],
+      registers,
+      collect() {
+        this.reset();
+        for (const [limit, count] of Object.entries(snapshot().sessionLimitHits)) this.inc({ limit }, count);
+      },
+    });
     CHANNELS.finished.subscribe(this.#onRequest);
     this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
     this.#loopDelay.enable();

@@ -26,6 +26,10 @@ const snapshot: NodeSnapshot = {
   alarms: 0,
   watches: 2,
   connections: 4,
+  sessions: 2,
+  sessionRequests: 3,
+  sessionBufferedBytes: 4,
+  sessionLimitHits: { requests: 5 },
   certificateNotAfter: 0,
 };
 
@@ -80,6 +84,10 @@ test("traffic is told by peer, and a peer that is gone is not told any more", as
     connected: true,
     bufferedBytes: 5,
     connections: 2,
+    sessions: 2,
+    sessionRequests: 3,
+    sessionBufferedBytes: 4,
+    sessionLimitHits: { requests: 5 },
     sentFrames: 10,
     sentBytes: 1000,
     receivedFrames: 20,

@@ -9,7 +9,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { Doors, type DoorsConfiguration } from "../../node/api/doors.ts";
+import { Doors, type DoorsConfiguration, type DoorsOptions } from "../../node/api/doors.ts";
 import { SILENT_LOGGER } from "../../node/observability/log.ts";
 import { type TlsSource } from "../../node/security/tls.ts";
 import { LocalNode } from "./local-node.ts";
@@ -25,9 +25,13 @@ export interface OpenDoors {
 
 /** The real doors on real sockets, in front of a member of one. */
 export async function openDoors(
-  options: Partial<DoorsConfiguration> & { readonly tls?: TlsSource; readonly node?: LocalNode } = {},
+  options: Partial<DoorsConfiguration> &
+    Pick<DoorsOptions, "sessionPingMs" | "sessionSlowMs"> & {
+      readonly tls?: TlsSource;
+      readonly node?: LocalNode;
+    } = {},
 ): Promise<OpenDoors> {
-  const { tls, node = new LocalNode(), ...settings } = options;
+  const { tls, node = new LocalNode(), sessionPingMs, sessionSlowMs, ...settings } = options;
   const doors = new Doors(
     node,
     {
@@ -39,13 +43,18 @@ export async function openDoors(
       maxRequestBytes: 1_572_864,
       maxTxnOps: 128,
       maxConnections: 1000,
+      maxSessions: 100,
+      maxSessionFrameBytes: 1_572_864 + 524_288,
+      maxSessionRequests: 1000,
+      maxSessionWatches: 100,
+      maxSessionBufferBytes: 1 << 22,
       quotaBackendBytes: 1 << 30,
       electionTimeout: 50,
       watchProgressNotifyIntervalMs: 100,
       idempotency: { ttlMs: 86_400_000, budgetBytes: 1 << 29 },
       ...settings,
     },
-    { logger: SILENT_LOGGER, tls, version: "0.0.0-test" },
+    { logger: SILENT_LOGGER, tls, version: "0.0.0-test", sessionPingMs, sessionSlowMs },
   );
   const { clientUrls, metricsUrls } = await doors.open();
   const url = clientUrls[0]!;

@@ -135,6 +135,7 @@ test("nothing stands in for something that is missing, or silences a check witho
 /** Packages that no source file imports, and why they are here. */
 const TOOLS: Readonly<Record<string, string>> = {
   "@types/node": "types of Node.js",
+  "@types/ws": "types of ws",
   node: "runs the scripts on Node.js 24 whatever is installed",
   typescript: "builds and checks",
   eslint: "lints",

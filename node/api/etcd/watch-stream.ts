@@ -2,6 +2,7 @@ import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
 import { type Watch, type WatchBatch } from "../../runtime/node-api.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type MessageStream, type StreamListener } from "../grpc/method.ts";
+import { cut } from "../watch-cut.ts";
 import { wantsLeader, type EtcdCalls } from "./calls.ts";
 import { type WatchCreateRequest, type WatchRequestMessage, type WatchResponse } from "./messages.ts";
 import { watchRequest } from "./requests.ts";
@@ -191,7 +192,7 @@ export class WatchStream implements StreamListener<WatchRequestMessage> {
   }
 
   async #deliver(running: RunningWatch, batch: WatchBatch): Promise<void> {
-    for (const part of cut(batch, this.#options.messageBytes, running.fragment)) {
+    for (const part of cut(batch, this.#options.messageBytes, running.fragment, eventBytes)) {
       if (this.#backlog !== undefined) await this.#backlog.drained;
       if (this.#watches.get(running.id) !== running) return;
       this.#write({
@@ -282,48 +283,4 @@ export class WatchStream implements StreamListener<WatchRequestMessage> {
     this.#backlog?.end();
     this.#onClosed();
   }
-}
-
-interface Part {
-  readonly events: WatchBatch["events"];
-  readonly revision: number;
-  /** More of the same revision follows. */
-  readonly fragment: boolean;
-}
-
-/**
- * Cuts a batch into messages. Whole revisions go into one message while they fit; a revision that does not fit alone is
- * cut only when the client can put it together again.
- */
-export function* cut(batch: WatchBatch, messageBytes: number, fragment: boolean): Generator<Part> {
-  const { events } = batch;
-  let from = 0;
-  let bytes = 0;
-  for (let at = 0; at < events.length; at += 1) {
-    const event = events[at];
-    if (event === undefined) break;
-    const size = eventBytes(event);
-    const previous = events[at - 1]?.event.row.modRevision;
-    const sameRevision = at > from && previous === event.event.row.modRevision;
-    // Going on within a revision cannot be undone later, so a revision is measured as a whole where it begins.
-    const next = sameRevision ? size : fragment ? size : revisionBytes(events, at);
-    if (at > from && bytes + next > messageBytes && (fragment || !sameRevision)) {
-      yield { events: events.slice(from, at), revision: previous ?? 0, fragment: sameRevision };
-      from = at;
-      bytes = 0;
-    }
-    bytes += size;
-  }
-  if (from < events.length) yield { events: events.slice(from), revision: batch.revision, fragment: false };
-}
-
-function revisionBytes(events: WatchBatch["events"], from: number): number {
-  const revision = events[from]?.event.row.modRevision;
-  let bytes = 0;
-  for (let at = from; at < events.length; at += 1) {
-    const event = events[at];
-    if (event === undefined || event.event.row.modRevision !== revision) break;
-    bytes += eventBytes(event);
-  }
-  return bytes;
 }

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
 import { type Duplex } from "node:stream";
 import { type Socket } from "node:net";
 import { ConcordError } from "../../client/errors.ts";
@@ -7,6 +7,7 @@ import { type Services } from "../../service/services.ts";
 import { type Gateway } from "../gateway/gateway.ts";
 import { isGatewayPath } from "../gateway/routes.ts";
 import { type RequestEvents } from "../request-events.ts";
+import { isSessionPath, type SessionDoor } from "../ws/door.ts";
 import { handleBulk, isBulkPath } from "./bulk.ts";
 import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
 import { type EventStream } from "./event-stream.ts";
@@ -28,6 +29,8 @@ export interface HttpDoorOptions extends AdminOptions, HealthOptions {
   /** Only probes and metrics: for addresses that need no certificate. */
   readonly healthOnly: boolean;
   readonly gateway: Gateway;
+  /** Takes connections that become sessions. @default none is opened */
+  readonly sessions?: SessionDoor;
   /** For the body of a request to arrive. @default 60 s */
   readonly bodyTimeoutMs?: number;
   readonly logger: Logger;
@@ -35,6 +38,7 @@ export interface HttpDoorOptions extends AdminOptions, HealthOptions {
   readonly events: RequestEvents;
 }
 
+const SWITCHING_PROTOCOLS = 101;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** Behind the headers. */
 const BODY_TIMEOUT_MS = 60_000;
@@ -60,6 +64,7 @@ const ROUTES: readonly Route[] = [
   { name: "lease", has: isLeasePath, handle: handleLease },
   { name: "lock", has: isLockPath, handle: handleLock },
   { name: "watch", has: isWatchPath, handle: handleWatch },
+  { name: "session", has: isSessionPath, handle: refuseSession },
   { name: "admin", has: isAdminPath, handle: handleAdmin },
   { name: "gateway", has: isGatewayPath, handle: (exchange, { gateway }) => gateway.handle(exchange) },
 ];
@@ -82,12 +87,15 @@ export class HttpDoor {
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
       requireHostHeader: true,
+      // Offers of HTTP/2 and of anything else are passed over, as HTTP allows.
+      shouldUpgradeCallback: (request) => isWebSocket(request),
     });
     // Node cuts headers beyond this number off in silence; Exchange counts and refuses them instead.
     this.#server.maxHeadersCount = 0;
     const handle = (request: IncomingMessage, response: ServerResponse): void => void this.#handle(request, response);
     this.#server.on("request", handle).on("checkContinue", handle);
     this.#server.on("checkExpectation", handle);
+    this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
     this.#server.on("clientError", (error: Error & { code?: string }, socket) => answerBroken(error, socket));
     // Connections come from the ports, so the server never listens; this starts its watch over slow requests.
     this.#server.emit("listening");
@@ -140,6 +148,25 @@ export class HttpDoor {
     return name;
   }
 
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const response = new ServerResponse(request);
+    response.assignSocket(request.socket);
+    response.shouldKeepAlive = false;
+    const exchange = new Exchange(request, response, this.#services);
+    const open = this.#options.events.begin("http", "session", { traceparent: request.headers["traceparent"] });
+    try {
+      exchange.checkLimits();
+      const { sessions } = this.#options;
+      if (sessions === undefined || !isSessionPath(exchange.path)) throw exchange.noSuchRoute();
+      sessions.open(exchange, socket, head);
+      open.end(SWITCHING_PROTOCOLS);
+    } catch (error) {
+      response.once("finish", () => socket.end());
+      this.#fail(exchange, error);
+      open.end(response.statusCode);
+    }
+  }
+
   #limitBody(exchange: Exchange): void {
     const { request } = exchange;
     const { headers } = request;
@@ -172,6 +199,17 @@ export class HttpDoor {
     if (!exchange.request.complete) exchange.response.setHeader("connection", "close");
     sendProblem(exchange.response, error);
   }
+}
+
+function isWebSocket({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === "websocket";
+}
+
+/** A request that asks for no WebSocket. */
+function refuseSession(exchange: Exchange): Promise<void> {
+  exchange.allowMethods("GET");
+  exchange.response.setHeader("upgrade", "websocket");
+  return Promise.reject(new ConcordError("CONCORD_UPGRADE_REQUIRED"));
 }
 
 /** A name for those who measure. */

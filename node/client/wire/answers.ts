@@ -4,6 +4,7 @@ import {
   WATCH_ENDS,
   type Change,
   type Freshness,
+  type KeyValue,
   type ReadLevel,
   type ServerMessage,
   type SessionReply,
@@ -15,8 +16,10 @@ import {
   OPERATION_KIND,
   readChange,
   readOperationReply,
+  readRow,
   writeChange,
   writeOperationReply,
+  writeRow,
   type OtherField,
 } from "./operations.ts";
 import { readFrame, REQUEST_KIND, type WireRecord } from "./requests.ts";
@@ -85,6 +88,10 @@ function writeFreshness(fields: WireWriter, { level, term, stalenessMs }: Freshn
 function writeReply(fields: WireWriter, reply: SessionReply): void {
   switch (reply.type) {
     case "compact":
+      return;
+    case "history":
+      for (const row of reply.rows) fields.nested(2, (inner) => writeRow(inner, row));
+      fields.flag(3, reply.more);
       return;
     case "leaseGrant":
       fields.id(2, reply.id).number(3, reply.ttlSeconds);
@@ -241,6 +248,15 @@ function readReply(fields: WireReader, kind: number, other: OtherField): Session
     case REQUEST_KIND.compact:
       while (fields.next()) other(fields);
       return { type: "compact" };
+    case REQUEST_KIND.history: {
+      const rows: KeyValue[] = [];
+      let more = false;
+      while (fields.next())
+        if (fields.tag === 2) rows.push(readRow(fields.each()));
+        else if (fields.tag === 3) more = fields.flag();
+        else other(fields);
+      return { type: "history", rows, more };
+    }
     case REQUEST_KIND.leaseGrant:
       while (fields.next())
         if (fields.tag === 2) lease = fields.id();

@@ -121,6 +121,11 @@ export class WireWriter {
     return this.bytes(tag, encoder.encode(value));
   }
 
+  /** Text that is there, an empty one too. */
+  optionalText(tag: number, value: string | undefined): this {
+    return value === undefined ? this : this.presentBytes(tag, encoder.encode(value));
+  }
+
   /** A field whose content `write` writes. */
   nested(tag: number, write: (writer: WireWriter) => void): this {
     return this.u8(tag).sized(write);

@@ -39,7 +39,7 @@ export function writeOperation(writer: WireWriter, operation: Operation): void {
     case "put":
       writer.bytes(1, operation.key).bytes(3, operation.value).id(4, operation.lease);
       writer.flag(5, operation.previous).flag(6, operation.ignoreValue).flag(7, operation.ignoreLease);
-      writer.optional(8, operation.ttlMs);
+      writer.optional(8, operation.ttlMs).optionalText(9, operation.contentType);
       return;
     case "delete":
       writer.bytes(1, operation.key).bytes(2, operation.rangeEnd).flag(3, operation.previous);
@@ -124,6 +124,7 @@ function readPut(reader: WireReader, other: OtherField): Operation {
   let [key, value, lease] = [EMPTY, EMPTY, 0n];
   let [previous, ignoreValue, ignoreLease] = [false, false, false];
   let ttlMs: number | undefined;
+  let contentType: string | undefined;
   while (reader.next()) {
     if (reader.tag === 1) key = reader.bytes();
     else if (reader.tag === 3) value = reader.bytes();
@@ -132,10 +133,11 @@ function readPut(reader: WireReader, other: OtherField): Operation {
     else if (reader.tag === 6) ignoreValue = reader.flag();
     else if (reader.tag === 7) ignoreLease = reader.flag();
     else if (reader.tag === 8) ttlMs = reader.number();
+    else if (reader.tag === 9) contentType = reader.text();
     else other(reader);
   }
   const put = { type: "put", key, value, lease, previous, ignoreValue, ignoreLease } as const;
-  return ttlMs === undefined ? put : { ...put, ttlMs };
+  return { ...put, ...given({ ttlMs, contentType }) };
 }
 
 function readDelete(reader: WireReader, other: OtherField): Operation {
@@ -208,13 +210,14 @@ function readCompare(reader: WireReader): Compare {
 
 export function writeRow(writer: WireWriter, row: KeyValue): void {
   writer.bytes(1, row.key).bytes(2, row.value).number(3, row.createRevision).number(4, row.modRevision);
-  writer.number(5, row.version).id(6, row.lease).optional(7, row.ttlMs);
+  writer.number(5, row.version).id(6, row.lease).optional(7, row.ttlMs).optionalText(8, row.contentType);
 }
 
 export function readRow(reader: WireReader): KeyValue {
   let [key, value, lease] = [EMPTY, EMPTY, 0n];
   let [createRevision, modRevision, version] = [0, 0, 0];
   let ttlMs: number | undefined;
+  let contentType: string | undefined;
   while (reader.next()) {
     if (reader.tag === 1) key = reader.bytes();
     else if (reader.tag === 2) value = reader.bytes();
@@ -223,10 +226,19 @@ export function readRow(reader: WireReader): KeyValue {
     else if (reader.tag === 5) version = reader.number();
     else if (reader.tag === 6) lease = reader.id();
     else if (reader.tag === 7) ttlMs = reader.number();
+    else if (reader.tag === 8) contentType = reader.text();
     else reader.unknown();
   }
-  const row = { key, value, createRevision, modRevision, version, lease };
-  return ttlMs === undefined ? row : { ...row, ttlMs };
+  return { key, value, createRevision, modRevision, version, lease, ...given({ ttlMs, contentType }) };
+}
+
+/** Of a row or a put what is there: most have neither. */
+function given(fields: { readonly ttlMs: number | undefined; readonly contentType: string | undefined }): {
+  readonly ttlMs?: number;
+  readonly contentType?: string;
+} {
+  const { ttlMs, contentType } = fields;
+  return { ...(ttlMs === undefined ? {} : { ttlMs }), ...(contentType === undefined ? {} : { contentType }) };
 }
 
 export function writeChange(writer: WireWriter, { type, row, previous }: Change): void {

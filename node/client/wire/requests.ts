@@ -23,6 +23,7 @@ export const REQUEST_KIND = {
   compact: 0x06,
   writeRevision: 0x07,
   status: 0x08,
+  history: 0x09,
   leaseGrant: 0x10,
   leaseRevoke: 0x11,
   leaseKeepAlive: 0x12,
@@ -93,6 +94,10 @@ function writeRequest(fields: WireWriter, request: SessionRequest): void {
   switch (request.type) {
     case "compact":
       fields.number(1, request.revision);
+      return;
+    case "history":
+      fields.bytes(1, request.key).number(2, request.fromRevision).number(3, request.toRevision);
+      fields.number(4, request.limit);
       return;
     case "writeRevision":
       fields.bytes(1, request.key);
@@ -179,7 +184,16 @@ function readRequest(fields: WireReader, kind: number, other: OtherField): Sessi
   if (operation !== undefined) return operation;
   let [number, text, bytes] = [0, "", EMPTY];
   let [lease, keys, ttlSeconds, waitMs] = [0n, false, 0, 0];
+  let [toRevision, limit] = [0, 0];
   switch (kind) {
+    case REQUEST_KIND.history:
+      while (fields.next())
+        if (fields.tag === 1) bytes = fields.bytes();
+        else if (fields.tag === 2) number = fields.number();
+        else if (fields.tag === 3) toRevision = fields.number();
+        else if (fields.tag === 4) limit = fields.number();
+        else other(fields);
+      return { type: "history", key: bytes, fromRevision: number, toRevision, limit };
     case REQUEST_KIND.compact:
       while (fields.next())
         if (fields.tag === 1) number = fields.number();

@@ -21,6 +21,8 @@ export interface PutOperation {
   readonly ignoreLease: boolean;
   /** How long the row lives; left out, it has no end. */
   readonly ttlMs?: number;
+  /** What the value is, as a media type: printable ASCII. Left out, nothing is said. */
+  readonly contentType?: string;
 }
 
 /** Sets how long a row lives from now on, and changes nothing else: no revision, no event. */
@@ -67,6 +69,18 @@ export interface TxnOperation {
 
 export type Operation = PutOperation | RangeOperation | DeleteOperation | TouchOperation | TxnOperation;
 
+/** What became of one key since the last compaction, newest first. */
+export interface HistoryOperation {
+  readonly type: "history";
+  readonly key: Uint8Array;
+  /** Changes from this revision on. 0: all that compaction has left, the row as it was then included. */
+  readonly fromRevision: number;
+  /** Up to this revision; 0 = the newest. */
+  readonly toRevision: number;
+  /** 0 = no limit. */
+  readonly limit: number;
+}
+
 export const COMPARE_RESULTS = ["equal", "greater", "less", "notEqual"] as const;
 export type CompareResult = (typeof COMPARE_RESULTS)[number];
 export const COMPARE_TARGETS = ["version", "create", "mod", "value", "lease"] as const;
@@ -88,6 +102,8 @@ export interface KeyValue {
   readonly lease: bigint;
   /** What was left of its time when it was read, ms; absent from a row without an end, and from one that is history. */
   readonly ttlMs?: number;
+  /** Absent when the put named none. */
+  readonly contentType?: string;
 }
 
 /** What an operation gives. */
@@ -102,6 +118,7 @@ export type OperationReply =
 /** Everything that has one answer. */
 export type SessionRequest =
   | Operation
+  | HistoryOperation
   | { readonly type: "compact"; readonly revision: number }
   /** `id` 0 has one chosen. */
   | { readonly type: "leaseGrant"; readonly id: bigint; readonly ttlSeconds: number }
@@ -185,6 +202,8 @@ export interface SessionStatus {
 /** What a request gives. */
 export type SessionReply =
   | OperationReply
+  /** From the newest to the oldest; version 0 marks a delete. */
+  | { readonly type: "history"; readonly rows: readonly KeyValue[]; readonly more: boolean }
   | { readonly type: "compact" }
   | { readonly type: "leaseGrant"; readonly id: bigint; readonly ttlSeconds: number }
   | { readonly type: "leaseRevoke"; /** Keys that went with it. */ readonly deleted: number }

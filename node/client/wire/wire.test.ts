@@ -38,6 +38,7 @@ const put = fc.record(
     ignoreValue: flag,
     ignoreLease: flag,
     ttlMs: natural,
+    contentType: name,
   },
   { requiredKeys: ["type", "key", "value", "lease", "previous", "ignoreValue", "ignoreLease"] },
 );
@@ -87,6 +88,7 @@ const settings = fc.record(
 const request = fc.oneof(
   operation,
   fc.record({ type: is("compact"), revision: natural }),
+  fc.record({ type: is("history"), key: bytes, fromRevision: natural, toRevision: natural, limit: natural }),
   fc.record({ type: is("leaseGrant"), id: int64, ttlSeconds: natural }),
   fc.record({ type: fc.constantFrom("leaseRevoke", "leaseKeepAlive"), id: int64 }),
   fc.record({ type: is("leaseTimeToLive"), id: int64, keys: flag }),
@@ -119,6 +121,7 @@ const row: fc.Arbitrary<KeyValue> = fc.record(
     version: natural,
     lease: int64,
     ttlMs: natural,
+    contentType: name,
   },
   { requiredKeys: ["key", "value", "createRevision", "modRevision", "version", "lease"] },
 );
@@ -152,6 +155,7 @@ const notZero = fc.bigInt(1n, 2n ** 63n - 1n);
 const reply = fc.oneof(
   operationReply,
   fc.record({ type: is("compact") }),
+  fc.record({ type: is("history"), rows, more: flag }),
   fc.record({ type: is("leaseGrant"), id: int64, ttlSeconds: natural }),
   fc.record({ type: fc.constantFrom("leaseRevoke", "unlock"), deleted: natural }),
   fc.record({ type: is("leaseKeepAlive"), ttlSeconds: natural }),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type WatchBatch } from "../../runtime/node-api.ts";
-import { cut } from "./watch-stream.ts";
+import { type WatchBatch } from "../runtime/node-api.ts";
+import { eventBytes } from "./etcd/responses.ts";
+import { cut } from "./watch-cut.ts";
 
 /** One event of about 1000 bytes for each number: its revision. */
 function batchOf(revisions: readonly number[]): WatchBatch {
@@ -26,7 +27,7 @@ function batchOf(revisions: readonly number[]): WatchBatch {
 
 /** Revisions of each message, with the revision it announces and a plus sign where more of the revision follows. */
 function messages(revisions: readonly number[], bytes: number, fragment: boolean): readonly string[] {
-  return [...cut(batchOf(revisions), bytes, fragment)].map(
+  return [...cut(batchOf(revisions), bytes, fragment, eventBytes)].map(
     (part) =>
       `${part.events.map(({ event }) => event.row.modRevision).join(" ")} @${part.revision}${part.fragment ? "+" : ""}`,
   );
