@@ -2,6 +2,8 @@ import { join } from "node:path";
 import { readdirSync, mkdirSync } from "node:fs";
 import { ConcordError } from "./client/errors.ts";
 import { type AutoCompaction } from "./config/configuration.ts";
+import { CHANNELS } from "./observability/channels.ts";
+import { type NodeHandle } from "./observability/events.ts";
 import { NONE } from "./raft/types.ts";
 import { type MachineLimits } from "./machine/machine.ts";
 import { type Environment, type RuntimeLogger } from "./runtime/environment.ts";
@@ -54,17 +56,19 @@ export interface Assembled {
 
 /** Puts a member together and opens it. It may still be waiting for its cluster then: see `ConcordNode.ready`. */
 export async function openMember(options: AssemblyOptions): Promise<Assembled> {
-  const storage = options.dataDir === undefined ? memoryStorage() : await diskStorage(options.dataDir, options.logger);
+  const handle = { name: options.name };
+  const storage = options.dataDir === undefined ? memoryStorage() : await diskStorage(options.dataDir, options, handle);
   let transport: TcpTransport | undefined;
   const member = new Member({
     environment: systemEnvironment,
+    handle,
     logger: options.logger,
     openLog: storage.openLog,
     createLog: storage.createLog,
     setAside: storage.setAside,
     formerId: storage.formerId,
     checkpoints: storage.checkpoints,
-    transport: (identity) => (transport = transportOf(options, identity)),
+    transport: (identity) => (transport = transportOf(options, identity, handle)),
     name: options.name,
     peerUrls: options.advertisePeerUrls,
     clientUrls: options.clientUrls,
@@ -99,11 +103,18 @@ export async function openMember(options: AssemblyOptions): Promise<Assembled> {
 }
 
 /** A member alone in memory or without peers needs no socket; the transport then has no address. */
-function transportOf(options: AssemblyOptions, identity: Parameters<MemberOptions["transport"]>[0]): TcpTransport {
+function transportOf(
+  options: AssemblyOptions,
+  identity: Parameters<MemberOptions["transport"]>[0],
+  node: NodeHandle,
+): TcpTransport {
   return new TcpTransport({
     listenUrls: options.listenPeerUrls,
     identity,
     logger: options.logger,
+    onRoundTrip: (memberId, durationMs) => {
+      if (CHANNELS.peer.hasSubscribers) CHANNELS.peer.publish({ node, memberId, durationMs });
+    },
     ...(options.peerTls === undefined ? {} : { tls: options.peerTls }),
   });
 }
@@ -113,20 +124,32 @@ interface Storage extends Pick<MemberOptions, "openLog" | "createLog" | "setAsid
   close(): void;
 }
 
-async function diskStorage(dataDir: string, logger: RuntimeLogger): Promise<Storage> {
+async function diskStorage(
+  dataDir: string,
+  { logger }: Pick<AssemblyOptions, "logger">,
+  node: NodeHandle,
+): Promise<Storage> {
   const directory = await openDataDirectory(dataDir);
   for (const warning of directory.warnings) logger.warn("The data directory was repaired", { warning });
   const disk = new NodeDisk();
   const logDirectory = join(directory.path, "log");
   const checkpoints = new LevelCheckpoints(directory.path);
+  const walOptions = { groupId: GROUP_ID, onWriting: () => syncing(node) };
   return {
-    openLog: () => openLog(disk, logDirectory, { groupId: GROUP_ID }),
-    createLog: (identity) => createLog(disk, logDirectory, identity, { groupId: GROUP_ID }),
+    openLog: () => openLog(disk, logDirectory, walOptions),
+    createLog: (identity) => createLog(disk, logDirectory, identity, walOptions),
     setAside: () => setAside(disk, directory.path, systemEnvironment),
     formerId: formerIdFile(disk, join(directory.path, "former-id")),
     checkpoints,
     close: () => directory.close(),
   };
+}
+
+/** @returns What to call when the write that begins now is durable. */
+function syncing(node: NodeHandle): () => void {
+  if (!CHANNELS.synced.hasSubscribers) return () => undefined;
+  const began = performance.now();
+  return () => CHANNELS.synced.publish({ node, durationMs: performance.now() - began });
 }
 
 function memoryStorage(): Storage {

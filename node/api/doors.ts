@@ -31,6 +31,7 @@ export type DoorsConfiguration = Pick<
   | "maxSessionRequests"
   | "maxSessionWatches"
   | "maxSessionBufferBytes"
+  | "enableGrpcGateway"
   | "quotaBackendBytes"
   | "electionTimeout"
   | "watchProgressNotifyIntervalMs"
@@ -116,7 +117,9 @@ export class Doors {
       etcdVersion: ETCD_API_VERSION,
       certificateNotAfter: () => tls?.notAfter.toISOString() ?? "",
       metrics: () => this.#metrics.text(),
-      gateway: new Gateway(this.#etcd.methods, { messageBytesMax: this.#etcd.messageBytesMax, events, logger }),
+      gateway: !configuration.enableGrpcGateway
+        ? undefined
+        : new Gateway(this.#etcd.methods, { messageBytesMax: this.#etcd.messageBytesMax, events, logger }),
       valueBytesMax: configuration.maxRequestBytes,
       progressIntervalMs: configuration.watchProgressNotifyIntervalMs,
       logger,

@@ -40,7 +40,6 @@ export const FLAGS_WITHOUT_EFFECT: readonly string[] = [
   "distributed-tracing-service-name",
   "downgrade-check-time",
   "enable-distributed-tracing",
-  "enable-grpc-gateway",
   "enable-log-rotation",
   "enable-pprof",
   "feature-gates",

@@ -25,7 +25,8 @@ const choice = <const T extends readonly [string, ...string[]]>(what: string, va
   });
 const whole = (what: string, options: { minimum: number; maximum: number; default: number; placeholder: string }) =>
   Type.Integer({ description: what, ...options });
-const yesNo = (what: string) => Type.Boolean({ description: what, default: false, placeholder: "true|false" });
+const yesNo = (what: string, fallback = false) =>
+  Type.Boolean({ description: what, default: fallback, placeholder: "true|false" });
 const text = (what: string, fallback: string, placeholder: string, pattern?: string) =>
   Type.String({
     description: what,
@@ -64,6 +65,7 @@ const ADDRESSES = {
   advertiseClientUrls: urls("Client addresses told to clients. Empty: those listened on", []),
   listenPeerUrls: urls("Addresses for the other members", ["http://localhost:2380"]),
   initialAdvertisePeerUrls: urls("Peer addresses told to the other members. Empty: those listened on", []),
+  enableGrpcGateway: yesNo("Serve etcd's JSON gateway, POST /v3/*, on the client addresses", true),
   listenMetricsUrls: urls(
     "Further addresses for /metrics and the probes, without TLS unless https; 9568 is the usual port. Both are also on the client addresses",
     [],
@@ -171,7 +173,11 @@ const LIMITS = {
 };
 
 const LOGGING = {
-  logLevel: choice("Least severe messages to log", ["debug", "info", "warn", "error"], "info"),
+  logLevel: choice(
+    "Least severe messages to log; dpanic, panic and fatal, which etcd has too, say nothing: no message is worse than error",
+    ["debug", "info", "warn", "error", "dpanic", "panic", "fatal"],
+    "info",
+  ),
 };
 
 /** Groups in the order of `--help`. */

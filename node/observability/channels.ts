@@ -14,12 +14,14 @@ import {
   type LeaderChanged,
   type MembershipChanged,
   type NodeEvent,
+  type PeerAnswered,
   type Persisted,
   type Proposed,
   type ApiRequest,
   type RequestFinished,
   type RoleChanged,
   type SnapshotMoved,
+  type Synced,
   type TermChanged,
 } from "./events.ts";
 
@@ -51,6 +53,7 @@ export const CHANNELS = {
   forwarded: channel("concord:operation:forwarded") as EventChannel<Forwarded>,
   proposed: channel("concord:operation:proposed") as EventChannel<Proposed>,
   persisted: channel("concord:operation:persisted") as EventChannel<Persisted>,
+  synced: channel("concord:operation:synced") as EventChannel<Synced>,
   committed: channel("concord:operation:committed") as EventChannel<Committed>,
   applied: channel("concord:operation:applied") as EventChannel<Applied>,
   answered: channel("concord:operation:answered") as EventChannel<Answered>,
@@ -64,6 +67,7 @@ export const CHANNELS = {
   expiry: channel("concord:state:expiry") as EventChannel<Expired>,
   compaction: channel("concord:state:compaction") as EventChannel<Compacted>,
   alarm: channel("concord:state:alarm") as EventChannel<AlarmChanged>,
+  peer: channel("concord:state:peer") as EventChannel<PeerAnswered>,
   certificate: channel("concord:state:certificate") as EventChannel<CertificateReloaded>,
 } as const;
 

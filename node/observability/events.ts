@@ -80,6 +80,11 @@ export interface Persisted extends NodeEvent {
   readonly durationMs: number;
 }
 
+/** What waited for this member's log is on its disk: one write and sync, for entries or for the log's own records. */
+export interface Synced extends NodeEvent {
+  readonly durationMs: number;
+}
+
 /** Entries are committed, as far as this member knows, and wait to be applied. */
 export interface Committed extends NodeEvent {
   readonly firstIndex: number;
@@ -186,6 +191,12 @@ export interface AlarmChanged extends NodeEvent {
   readonly action: "set" | "clear";
   readonly alarm: "noSpace";
   readonly memberId: string;
+}
+
+/** Another member answered a ping over one of the connections with it. */
+export interface PeerAnswered extends NodeEvent {
+  readonly memberId: string;
+  readonly durationMs: number;
 }
 
 /** The server certificate was read anew. */

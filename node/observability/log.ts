@@ -8,7 +8,8 @@ export interface Logger {
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
+/** etcd knows three above `error`; nothing that a node says is worse than that, so they are silence. */
+export type LogLevel = "debug" | "info" | "warn" | "error" | "dpanic" | "panic" | "fatal";
 
 export interface JsonLoggerOptions {
   readonly level: LogLevel;
@@ -22,7 +23,7 @@ export interface JsonLoggerOptions {
 export function jsonLogger(options: JsonLoggerOptions): Logger {
   const inner = pino(
     {
-      level: options.level,
+      level: options.level === "dpanic" || options.level === "panic" ? "fatal" : options.level,
       messageKey: "message",
       errorKey: "error",
       base: { ...options.fields },

@@ -1,9 +1,9 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { CHANNELS } from "./channels.ts";
+import { Counter, Gauge, Registry } from "prom-client";
 import { addEtcdMetrics } from "./etcd-metrics.ts";
-import { type NodeHandle, type RequestFinished } from "./events.ts";
+import { type NodeHandle } from "./events.ts";
 import { addPeerMetrics, type PeerSnapshot } from "./peer-metrics.ts";
+import { addRequestMetrics } from "./request-metrics.ts";
 
 /** The numbers a node has at any time; read when Prometheus asks, so that nothing is kept twice. */
 export interface NodeSnapshot {
@@ -21,6 +21,10 @@ export interface NodeSnapshot {
   /** Live ones. */
   readonly keys: number;
   readonly leases: number;
+  /** With a time to live. */
+  readonly rowsWithEnd: number;
+  /** That have no outcome yet, at this member. */
+  readonly pendingWrites: number;
   readonly idempotencyKeys: number;
   readonly idempotencyBytes: number;
   readonly idempotencyBytesMax: number;
@@ -39,8 +43,6 @@ export interface NodeSnapshot {
   readonly certificateNotAfter: number;
 }
 
-/** From a cached read to a write across continents, seconds. */
-const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const LOOP_DELAY_RESOLUTION_MS = 20;
 
 const GAUGES: readonly [name: string, help: string, value: (now: NodeSnapshot) => number][] = [
@@ -57,6 +59,8 @@ const GAUGES: readonly [name: string, help: string, value: (now: NodeSnapshot) =
   ["concord_store_quota_bytes", "Bytes beyond which writes are refused", (now) => now.quotaBytes],
   ["concord_store_keys", "Keys that are there", (now) => now.keys],
   ["concord_store_leases", "Leases that are there", (now) => now.leases],
+  ["concord_store_rows_with_end", "Rows with a time to live", (now) => now.rowsWithEnd],
+  ["concord_writes_pending", "Writes at this member whose outcome is not known yet", (now) => now.pendingWrites],
   ["concord_idempotency_keys", "Idempotency keys that are remembered", (now) => now.idempotencyKeys],
   ["concord_idempotency_bytes", "Bytes they count for, in the quota too", (now) => now.idempotencyBytes],
   ["concord_idempotency_bytes_max", "Bytes beyond which new ones are refused", (now) => now.idempotencyBytesMax],
@@ -87,7 +91,7 @@ export interface MetricDescription {
 export class NodeMetrics {
   readonly #registry = new Registry();
   readonly #loopDelay: ReturnType<typeof monitorEventLoopDelay>;
-  readonly #onRequest: (event: unknown) => void;
+  readonly #ends: readonly (() => void)[];
 
   /** @param peers Traffic with the other members. @default none */
   constructor(node: NodeHandle, snapshot: () => NodeSnapshot, peers: () => readonly PeerSnapshot[] = () => []) {
@@ -102,27 +106,6 @@ export class NodeMetrics {
         },
       });
     }
-    const labelNames = ["door", "operation", "status"] as const;
-    const requests = new Counter({
-      name: "concord_requests_total",
-      help: "Finished requests by door, operation and status (gRPC code or HTTP status)",
-      labelNames,
-      registers,
-    });
-    const durations = new Histogram({
-      name: "concord_request_duration_seconds",
-      help: "How long requests took",
-      labelNames: ["door", "operation"],
-      buckets: DURATION_BUCKETS,
-      registers,
-    });
-    this.#onRequest = (event) => {
-      const { node: whose, request, status, durationMs } = event as RequestFinished;
-      if (whose !== node) return;
-      const { door, operation } = request;
-      requests.inc({ door, operation, status: String(status) });
-      durations.observe({ door, operation }, durationMs / 1000);
-    };
     new Counter({
       name: "concord_session_limit_hits_total",
       help: "How often sessions came up against a limit: sessions, frame, requests, watches, buffer",
@@ -133,12 +116,12 @@ export class NodeMetrics {
         for (const [limit, count] of Object.entries(snapshot().sessionLimitHits)) this.inc({ limit }, count);
       },
     });
-    CHANNELS.finished.subscribe(this.#onRequest);
+    const endRequests = addRequestMetrics(registers, node);
     this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
     this.#loopDelay.enable();
     this.#addProcessGauges(registers);
     addPeerMetrics(registers, peers);
-    addEtcdMetrics(registers, snapshot);
+    this.#ends = [endRequests, addEtcdMetrics(registers, node, snapshot, peers)];
   }
 
   /** Every metric there is, in the order of `text`, for the reference. */
@@ -154,7 +137,7 @@ export class NodeMetrics {
   }
 
   close(): void {
-    CHANNELS.finished.unsubscribe(this.#onRequest);
+    for (const end of this.#ends) end();
     this.#loopDelay.disable();
     this.#registry.clear();
   }
@@ -171,14 +154,17 @@ export class NodeMetrics {
         this.set(value);
       },
     });
-    new Gauge({
-      name: "concord_process_resident_bytes",
-      help: "Memory of the process",
-      registers,
-      collect() {
-        this.set(process.memoryUsage.rss());
-      },
-    });
+    // The second name is the one that client libraries of Prometheus give it.
+    for (const name of ["concord_process_resident_bytes", "process_resident_memory_bytes"]) {
+      new Gauge({
+        name,
+        help: "Memory of the process",
+        registers,
+        collect() {
+          this.set(process.memoryUsage.rss());
+        },
+      });
+    }
     new Gauge({
       name: "concord_process_heap_bytes",
       help: "JavaScript heap in use",

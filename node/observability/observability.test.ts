@@ -1,37 +1,9 @@
 import { expect, test } from "vitest";
+import { SNAPSHOT as snapshot } from "../../test/support/node-snapshot.ts";
 import { CHANNELS } from "./channels.ts";
 import { type ApiRequest, type NodeHandle } from "./events.ts";
 import { jsonLogger } from "./log.ts";
-import { NodeMetrics, type NodeSnapshot } from "./metrics.ts";
-
-const snapshot: NodeSnapshot = {
-  term: 3,
-  commitIndex: 9,
-  appliedIndex: 8,
-  isLeader: true,
-  hasLeader: true,
-  isLearner: false,
-  revision: 7,
-  compactRevision: -1,
-  databaseBytes: 100,
-  databaseBytesInUse: 50,
-  quotaBytes: 1000,
-  keys: 5,
-  leases: 2,
-  idempotencyKeys: 6,
-  idempotencyBytes: 288,
-  idempotencyBytesMax: 500,
-  voters: 3,
-  learners: 1,
-  alarms: 0,
-  watches: 2,
-  connections: 4,
-  sessions: 2,
-  sessionRequests: 3,
-  sessionBufferedBytes: 4,
-  sessionLimitHits: { requests: 5 },
-  certificateNotAfter: 0,
-};
+import { NodeMetrics } from "./metrics.ts";
 
 test("nodes in one process count their own requests only, and stop with close", async () => {
   const [left, right]: [NodeHandle, NodeHandle] = [{ name: "left" }, { name: "right" }];
@@ -123,12 +95,12 @@ test("traffic is told by peer, and a peer that is gone is not told any more", as
   metrics.close();
 });
 
-test("every metric is named concord_<noun>_<unit>, or as etcd names it", async () => {
+test("every metric is named concord_<noun>_<unit>, or as etcd has it", async () => {
   const metrics = new NodeMetrics({ name: "a" }, () => snapshot);
   const names = [...(await metrics.text()).text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]);
   metrics.close();
   expect(names.length).toBeGreaterThan(10);
-  for (const name of names) expect(name).toMatch(/^(concord|etcd)_[a-z]+(_[a-z]+)+$/);
+  for (const name of names) expect(name).toMatch(/^(concord|etcd|grpc|process)_[a-z]+(_[a-z]+)+$/);
 });
 
 test("log lines are JSON objects; what others wrote cannot begin a new line", () => {
@@ -146,4 +118,12 @@ test("log lines are JSON objects; what others wrote cannot begin a new line", ()
   expect(new Date(String(line["time"])).getTime()).toBeGreaterThan(0);
   expect(JSON.stringify(line["error"])).toContain("inner");
   expect(lines[0]).not.toContain("\u001b");
+});
+
+test("etcd's levels above error say nothing, for no message is that bad", () => {
+  for (const level of ["dpanic", "panic", "fatal"] as const) {
+    const lines: string[] = [];
+    jsonLogger({ level, stream: { write: (line) => lines.push(line) } }).error("The worst there is");
+    expect(lines).toEqual([]);
+  }
 });

@@ -1,5 +1,6 @@
 import { type ConcordError } from "../client/errors.ts";
 import { type MachineOptions } from "../machine/machine.ts";
+import { type NodeHandle } from "../observability/events.ts";
 import { type CoreOptions } from "../raft/config.ts";
 import { type MemberId } from "../raft/types.ts";
 import { type CheckpointFactory } from "../storage/checkpoint-store.ts";
@@ -17,6 +18,8 @@ export interface FoundingPeer {
 
 export interface MemberOptions {
   readonly environment: Environment;
+  /** Whose events those of the member are. @default an object of its own, with `name` */
+  readonly handle?: NodeHandle;
   readonly logger: RuntimeLogger;
   /** Opens the log of the data directory, or says that there is none or that it is damaged. */
   readonly openLog: () => OpenedLog;

@@ -51,7 +51,7 @@ export class Member {
   constructor(options: MemberOptions) {
     this.#options = options;
     this.slots = new CheckpointSlots(options.checkpoints);
-    this.handle = { name: options.name };
+    this.handle = options.handle ?? { name: options.name };
     this.#identity = { groupId: GROUP_ID, clusterId: "", memberId: NONE, memberName: options.name };
   }
 

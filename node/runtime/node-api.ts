@@ -102,6 +102,10 @@ export interface NodeInfo {
   /** Live ones. */
   readonly keys: number;
   readonly leases: number;
+  /** With a time to live. */
+  readonly rowsWithEnd: number;
+  /** Writes of this member's clients, and those handed to it, that have no outcome yet. */
+  readonly pendingWrites: number;
   /** Idempotency keys that are remembered, and the bytes they count for. */
   readonly idempotencyKeys: number;
   readonly idempotencyBytes: number;

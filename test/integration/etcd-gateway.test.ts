@@ -517,3 +517,17 @@ test("a body has to arrive in time, unless it is a stream of requests", async ()
   node.stop();
   server.close();
 });
+
+test("switched off, it is not there, and the other doors are", async () => {
+  const doors = await openDoors({ enableGrpcGateway: false });
+  try {
+    const answer = await fetch(`${doors.url}/v3/kv/range`, { method: "POST", body: '{"key":"Zm9v"}' });
+    expect(answer.status).toBe(404);
+    expect((await fetch(`${doors.url}/api/v1/kv/k`)).headers.get("content-type")).toContain("json");
+    expect(await (await fetch(`${doors.metricsUrl}/metrics`)).text()).toContain(
+      'concord_requests_total{door="http",operation="other",status="404"} 1',
+    );
+  } finally {
+    await doors.close();
+  }
+});

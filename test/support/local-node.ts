@@ -98,6 +98,8 @@ export class LocalNode implements NodeApi {
       databaseBytesInUse: stats.liveBytes,
       keys: stats.keys,
       leases: stats.leases,
+      rowsWithEnd: this.machine.rowsWithEnd,
+      pendingWrites: 0,
       idempotencyKeys: stats.records,
       idempotencyBytes: stats.recordBytes,
       alarms: this.machine.alarms,

@@ -48,6 +48,7 @@ export async function openDoors(
       maxSessionRequests: 1000,
       maxSessionWatches: 100,
       maxSessionBufferBytes: 1 << 22,
+      enableGrpcGateway: true,
       quotaBackendBytes: 1 << 30,
       electionTimeout: 50,
       watchProgressNotifyIntervalMs: 100,

@@ -28,7 +28,8 @@ export interface HttpDoorOptions extends AdminOptions, HealthOptions {
   readonly progressIntervalMs: number;
   /** Only probes and metrics: for addresses that need no certificate. */
   readonly healthOnly: boolean;
-  readonly gateway: Gateway;
+  /** Undefined: it is switched off. */
+  readonly gateway: Gateway | undefined;
   /** Takes connections that become sessions. @default none is opened */
   readonly sessions?: SessionDoor;
   /** For the body of a request to arrive. @default 60 s */
@@ -66,7 +67,14 @@ const ROUTES: readonly Route[] = [
   { name: "watch", has: isWatchPath, handle: handleWatch },
   { name: "session", has: isSessionPath, handle: refuseSession },
   { name: "admin", has: isAdminPath, handle: handleAdmin },
-  { name: "gateway", has: isGatewayPath, handle: (exchange, { gateway }) => gateway.handle(exchange) },
+  {
+    name: "gateway",
+    has: isGatewayPath,
+    handle: async (exchange, { gateway }) => {
+      if (gateway === undefined) throw exchange.noSuchRoute();
+      await gateway.handle(exchange);
+    },
+  },
 ];
 
 /** REST, etcd's JSON gateway, admin and probes over HTTP/1.1, on connections that somebody else accepted. */
@@ -144,8 +152,8 @@ export class HttpDoor {
   /** A name that no client can choose; undefined for what the gateway tells of. */
   #routeOf({ path }: Exchange): string | undefined {
     const name = routeOf(path);
-    if (name === "gateway") return this.#options.healthOnly ? "other" : undefined;
-    return name;
+    if (name !== "gateway") return name;
+    return this.#options.healthOnly || this.#options.gateway === undefined ? "other" : undefined;
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

@@ -18,6 +18,8 @@ export interface WalOptions {
   readonly zeroSliceBytes?: number;
   /** Groups between two watermarks. Zeros at the very end of a log can hide at most so many groups after a crash. @default 16 */
   readonly watermarkGroups?: number;
+  /** Called as a group goes to the disk; what it returns is called when the group is durable. @default nothing */
+  readonly onWriting?: () => () => void;
 }
 
 export type WalSettings = Required<WalOptions>;
@@ -27,6 +29,7 @@ const MIB = 1 << 20;
 /** @throws InvariantError for sizes that do not fit together */
 export function walSettings(options: WalOptions): WalSettings {
   const { groupId = 0, segmentBytes = 64 * MIB, zeroSliceBytes = MIB / 4, watermarkGroups = 16 } = options;
+  const { onWriting = () => () => undefined } = options;
   const firstSegmentBytes = options.firstSegmentBytes ?? Math.min(16 * MIB, segmentBytes);
   const groupBytes = options.groupBytes ?? Math.min(4 * MIB, Math.floor(firstSegmentBytes / 4));
   for (const bytes of [segmentBytes, firstSegmentBytes, zeroSliceBytes])
@@ -36,7 +39,7 @@ export function walSettings(options: WalOptions): WalSettings {
   invariant(firstSegmentBytes >= 4 * GROUPS_OFFSET, "A segment is at least 16 KiB");
   invariant(groupBytes > 0 && groupBytes <= entryBytesLimit(firstSegmentBytes), "A group fits into every segment");
   invariant(watermarkGroups > 0, "Watermarks are written now and then");
-  return { groupId, segmentBytes, firstSegmentBytes, groupBytes, zeroSliceBytes, watermarkGroups };
+  return { groupId, segmentBytes, firstSegmentBytes, groupBytes, zeroSliceBytes, watermarkGroups, onWriting };
 }
 
 /** The largest entry that a log with such first segments takes, in bytes: half of a segment, so that its first group fits beside it. */

@@ -255,8 +255,10 @@ export class WriteAheadLog implements LogStore {
       queueMicrotask(() => done(error as Error));
       return;
     }
+    const durable = this.#settings.onWriting();
     file.writeAndSync([bytes], this.#offset, (error) => {
       if (error === undefined) {
+        durable();
         this.#syncs += 1;
         this.#groups += 1;
         this.#durableCheckpoint = checkpoint;

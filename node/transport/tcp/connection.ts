@@ -4,8 +4,10 @@ import { FRAME_HEADER_BYTES, FrameDecoder, frameHeader, type FrameKind, payloadL
 import { type TransportLimits } from "./limits.ts";
 
 export interface ConnectionEvents {
-  /** `payload` is valid during the call only. */
+  /** Anything but pings and pongs. `payload` is valid during the call only. */
   onFrame(kind: FrameKind, payload: Uint8Array): void;
+  /** The peer answered a ping. */
+  onRoundTrip?(durationMs: number): void;
   /** Called once: the peer ended it, it broke, or `destroy` was called. */
   onEnd(reason: string): void;
 }
@@ -30,6 +32,9 @@ export class Connection {
   #ended = false;
   #heardSinceCheck = true;
   #silentMs = 0;
+  #isSession = false;
+  /** When the ping was sent that has no answer yet. */
+  #pingedAt: number | undefined;
 
   constructor(socket: Socket, groupId: number, limits: TransportLimits, events: ConnectionEvents) {
     this.#socket = socket;
@@ -37,7 +42,9 @@ export class Connection {
     this.#groupId = groupId;
     this.#events = events;
     this.#decoder = new FrameDecoder(groupId, Math.min(HANDSHAKE_BYTES_MAX, limits.frameBytesMax), (kind, payload) => {
-      this.#events?.onFrame(kind, payload);
+      if (kind === "ping") this.#onPing();
+      else if (kind === "pong") this.#onPong();
+      else this.#events?.onFrame(kind, payload);
     });
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
@@ -62,6 +69,7 @@ export class Connection {
   /** The peer is authenticated: frames may be large, and go to another receiver. */
   becomeSession(events: ConnectionEvents): void {
     this.#events = events;
+    this.#isSession = true;
     this.#decoder.bytesMax = this.#limits.frameBytesMax;
   }
 
@@ -93,7 +101,19 @@ export class Connection {
     this.#silentMs = this.#heardSinceCheck ? 0 : this.#silentMs + elapsedMs;
     this.#heardSinceCheck = false;
     if (this.#silentMs >= this.#limits.idleTimeoutMs) this.destroy("nothing was heard from the peer for too long");
-    else this.send("ping", []);
+    else if (this.send("ping", [])) this.#pingedAt ??= performance.now();
+  }
+
+  /** Strangers get no answer. */
+  #onPing(): void {
+    if (this.#isSession) this.send("pong", []);
+  }
+
+  #onPong(): void {
+    if (this.#pingedAt === undefined) return;
+    const durationMs = performance.now() - this.#pingedAt;
+    this.#pingedAt = undefined;
+    this.#events?.onRoundTrip?.(durationMs);
   }
 
   /** Ends the connection after what waits was sent. */

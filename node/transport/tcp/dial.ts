@@ -68,7 +68,7 @@ export function dial(
   const opened = open(context, url, (certificateName, ready) => {
     connection = new Connection(ready, hello.groupId, context.limits, {
       onFrame: (kind, payload) => {
-        if (kind === "ping" || finished || connection === undefined) return;
+        if (finished || connection === undefined) return;
         if (kind !== "answer") {
           connection.destroy(`the peer sent a ${kind} in place of an answer`);
           return;

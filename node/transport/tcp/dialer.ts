@@ -19,6 +19,8 @@ export interface DialerEvents {
   onDown(connection: Connection): void;
   /** The peer writes over our connection as long as it has none of its own. */
   onFrame(payload: Uint8Array): void;
+  /** The peer answered a ping. */
+  onRoundTrip(durationMs: number): void;
   onRemoved(): void;
 }
 
@@ -111,8 +113,9 @@ export class Dialer {
     connection.becomeSession({
       onFrame: (kind, payload) => {
         if (kind === "message") this.#events.onFrame(payload);
-        else if (kind !== "ping") connection.destroy(`the peer sent a ${kind} after its handshake`);
+        else connection.destroy(`the peer sent a ${kind} after its handshake`);
       },
+      onRoundTrip: (durationMs) => this.#events.onRoundTrip(durationMs),
       onEnd: (reason) => {
         this.#connection = undefined;
         if (this.#stopped) return;

@@ -53,7 +53,7 @@ describe("frames", () => {
 
   it.each([
     [4, 9, "Frame has format version 9, wanted 1"],
-    [5, 4, "Frame has the unknown kind 4"],
+    [5, 5, "Frame has the unknown kind 5"],
     [6, 1, "Frame has the unknown kind 0"],
     [8, 4, "Frame is of group 4, wanted 3"],
     [3, 1, "Frame of 16777219 bytes, at most 1024 are allowed"],

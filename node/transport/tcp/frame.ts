@@ -14,8 +14,8 @@ import { CodecError } from "../../codec/bytes.ts";
 export const FRAME_VERSION = 1;
 export const FRAME_HEADER_BYTES = 16;
 
-/** What a frame is for. A ping has no payload and asks for no answer: each side sends its own. */
-export const FRAME_KINDS = { message: 0, hello: 1, answer: 2, ping: 3 } as const;
+/** What a frame is for. A ping has no payload, and a pong answers it: each side sends its own pings. */
+export const FRAME_KINDS = { message: 0, hello: 1, answer: 2, ping: 3, pong: 4 } as const;
 
 export type FrameKind = keyof typeof FRAME_KINDS;
 

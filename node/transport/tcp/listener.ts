@@ -166,7 +166,6 @@ export class Listener {
     const key = endsOf(socket);
     const connection: Connection = new Connection(socket, this.#context.groupId, this.#context.limits, {
       onFrame: (kind, payload) => {
-        if (kind === "ping") return;
         const { hello, answer } = this.#answer(kind, payload, certificateName, rejection);
         connection.send("answer", [encodeHelloAnswer(answer)]);
         if (answer.type === "accepted" && hello !== undefined && key !== undefined && this.#settlePending(key)) {

@@ -38,6 +38,8 @@ export interface TcpTransportOptions {
   readonly tls?: PeerCredentials;
   readonly limits?: Partial<TransportLimits>;
   readonly logger: TransportLogger;
+  /** Told how long a peer took to answer a ping, ms; about every `pingIntervalMs` on each connection. */
+  readonly onRoundTrip?: (memberId: MemberId, durationMs: number) => void;
   /** @default c-ares with /etc/hosts and the search list of /etc/resolv.conf */
   readonly resolver?: NameResolver;
   /** A number in [0, 1), for the jitter of dials. @default Math.random */
@@ -210,6 +212,7 @@ export class TcpTransport implements Transport {
       },
       onDown: (connection) => this.#onEnd(peer.id, connection),
       onFrame: (payload) => this.#deliver(peer.id, payload),
+      onRoundTrip: (durationMs) => this.#options.onRoundTrip?.(peer.id, durationMs),
       onRemoved: () => this.#handler?.onRemoved(),
     });
     this.#dialers.set(peer.id, dialer);
@@ -247,8 +250,9 @@ export class TcpTransport implements Transport {
     connection.becomeSession({
       onFrame: (kind, payload) => {
         if (kind === "message") this.#deliver(from, payload);
-        else if (kind !== "ping") connection.destroy(`the peer sent a ${kind} after its handshake`);
+        else connection.destroy(`the peer sent a ${kind} after its handshake`);
       },
+      onRoundTrip: (durationMs) => this.#options.onRoundTrip?.(from, durationMs),
       onEnd: () => this.#onEnd(from, connection),
     });
     // A member has one connection to us. An older one is half-open: its end was lost on the way, as it happens when a

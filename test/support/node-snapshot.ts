@@ -1,0 +1,33 @@
+import { type NodeSnapshot } from "../../node/observability/metrics.ts";
+
+/** Numbers of a leader, for tests of the metrics. */
+export const SNAPSHOT: NodeSnapshot = {
+  term: 3,
+  commitIndex: 9,
+  appliedIndex: 8,
+  isLeader: true,
+  hasLeader: true,
+  isLearner: false,
+  revision: 7,
+  compactRevision: -1,
+  databaseBytes: 100,
+  databaseBytesInUse: 50,
+  quotaBytes: 1000,
+  keys: 5,
+  leases: 2,
+  rowsWithEnd: 1,
+  pendingWrites: 3,
+  idempotencyKeys: 6,
+  idempotencyBytes: 288,
+  idempotencyBytesMax: 500,
+  voters: 3,
+  learners: 1,
+  alarms: 0,
+  watches: 2,
+  connections: 4,
+  sessions: 2,
+  sessionRequests: 3,
+  sessionBufferedBytes: 4,
+  sessionLimitHits: { requests: 5 },
+  certificateNotAfter: 0,
+};
