@@ -41,7 +41,7 @@ const request = <P extends TProperties>(properties: P) => Type.Object(properties
 
 export const LEASE_ID_PATTERN = "^[0-9a-f]{16}$";
 export const LeaseId = Type.String({ pattern: LEASE_ID_PATTERN, description: "16 hex digits" });
-const Revision = Type.Integer({ minimum: 0 });
+const Revision = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const KeyFields = {
   key: Type.Optional(Type.String({ description: "base64" })),
   keyText: Type.Optional(Type.String()),

@@ -50,6 +50,7 @@ const REASONS: readonly RefusedReason[] = [
   "tooManyRecords",
   "ttlTooLarge",
   "contentTypeInvalid",
+  "numberInvalid",
 ];
 
 export function encodeOutcome(outcome: Outcome): Uint8Array {

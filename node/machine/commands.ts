@@ -222,6 +222,8 @@ export type RefusedReason =
   | "leaseTtlTooLarge"
   | "tooManyLeases"
   | "ttlTooLarge"
+  /** No whole number between −(2^53 − 1) and 2^53 − 1. */
+  | "numberInvalid"
   /** Another request had the same idempotency key. */
   | "idempotencyConflict"
   /** No room for another idempotency key. */

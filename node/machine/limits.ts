@@ -1,9 +1,10 @@
-import { InvariantError, invariant, unreachable } from "./assert.ts";
+import { InvariantError, unreachable } from "./assert.ts";
 import {
   type Bytes,
   type Command,
   type Compare,
   type Operation,
+  type RangeOperation,
   type ReadOperation,
   type RefusedReason,
 } from "./commands.ts";
@@ -62,8 +63,7 @@ export function checkCommand(command: Command, limits: MachineLimits): RefusedRe
     case "txn":
       return checkOperation(command, limits, limits.operationsMax, 0);
     case "compact":
-      invariant(Number.isSafeInteger(command.revision), "Revision of a compaction is no whole number");
-      return undefined;
+      return areWhole(command.revision) ? undefined : "numberInvalid";
     case "leaseGrant":
       return command.ttlSeconds > LEASE_TTL_MAX_SECONDS ? "leaseTtlTooLarge" : undefined;
     case "leaseKeepAlive":
@@ -110,6 +110,8 @@ function checkOperation(
       if (operation.ttlMs > ROW_TTL_MS_MAX) return "ttlTooLarge";
       return checkRangeKey(operation.key, NO_END, limits);
     case "range":
+      if (!areRangeNumbersWhole(operation)) return "numberInvalid";
+      return checkRangeKey(operation.key, operation.rangeEnd, limits);
     case "delete":
       return checkRangeKey(operation.key, operation.rangeEnd, limits);
     case "txn":
@@ -142,6 +144,7 @@ function checkTxn(
 }
 
 function checkCompare(compare: Compare, limits: MachineLimits): RefusedReason | undefined {
+  if (typeof compare.operand === "number" && !areWhole(compare.operand)) return "numberInvalid";
   if (compare.target === "value" && compare.operand.length > limits.valueBytesMax) return "valueTooLong";
   return checkRangeKey(compare.key, compare.rangeEnd, limits);
 }
@@ -151,4 +154,14 @@ function checkRangeKey(key: Bytes, rangeEnd: Bytes, limits: MachineLimits): Refu
   if (key.length === 0) return "keyEmpty";
   if (key.length > limits.keyBytesMax + 1 || rangeEnd.length > limits.keyBytesMax + 1) return "keyTooLong";
   return undefined;
+}
+
+function areRangeNumbersWhole(range: RangeOperation): boolean {
+  const { limit, revision, minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = range;
+  return areWhole(limit, revision, minModRevision, maxModRevision, minCreateRevision, maxCreateRevision);
+}
+
+/** Entries have room for nothing else, and by then it is too late to refuse. */
+function areWhole(...numbers: readonly number[]): boolean {
+  return numbers.every((number) => Number.isSafeInteger(number));
 }

@@ -185,6 +185,13 @@ describe("shape and limits", () => {
     ["nested ones that do not", txn([], [txn([], [range("a"), range("a"), range("a")])]), "tooManyOperations"],
     ["txns nested too deep", txn([], [txn([], [txn([], [])])]), "nestedTooDeep"],
     ["a nested put without a key", txn([], [], [txn([], [], [put("", "1")])]), "keyEmpty"],
+    [
+      "a compare with a number that no entry can hold",
+      txn([{ ...compares(1)[0]!, target: "mod", operand: 2 ** 53 }], []),
+      "numberInvalid",
+    ],
+    ["a nested limit that is no whole number", txn([], [txn([], [range("a", "", { limit: 0.5 })])]), "numberInvalid"],
+    ["a revision that is no number", { type: "compact", revision: Number.NaN }, "numberInvalid"],
     ["a key put twice", txn([], [put("a", "1"), put("a", "2")]), "duplicateKey"],
   ])("%s", (_name, command, reason) => {
     expect(checkCommand(command, limits)).toBe(reason);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { ConcordError } from "../client/errors.ts";
+import { CodecError } from "../codec/bytes.ts";
 import { encodeCommand } from "../codec/command.ts";
 import { type Command } from "../machine/commands.ts";
 import { KEY_DIGEST_BYTES, REQUEST_DIGEST_BYTES } from "../machine/write-records.ts";
@@ -33,11 +34,11 @@ export class IdempotencyKeys {
     this.#limits = limits;
   }
 
-  /** @throws ConcordError `CONCORD_INVALID_ARGUMENT` for a key that is empty or too long. */
+  /** @throws ConcordError `CONCORD_INVALID_ARGUMENT` for a key that is empty or too long, or a command with an invalid number. */
   options(principal: Principal, command: Command, options: WriteOptions = {}): ProposeOptions {
     const { idempotencyKey, ...rest } = options;
     if (idempotencyKey === undefined) return rest;
-    const request = digest(REQUEST_DIGEST_BYTES, actorOf(principal), encodeCommand(command));
+    const request = digest(REQUEST_DIGEST_BYTES, actorOf(principal), encoded(command));
     return { ...rest, idempotency: { key: keyDigest(idempotencyKey), request, ...this.#limits } };
   }
 }
@@ -49,6 +50,16 @@ export function keyDigest(key: Uint8Array): Uint8Array {
     throw new ConcordError("CONCORD_INVALID_ARGUMENT", message);
   }
   return digest(KEY_DIGEST_BYTES, key);
+}
+
+/** Nothing has judged the command yet. */
+function encoded(command: Command): Uint8Array {
+  try {
+    return encodeCommand(command);
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    throw new ConcordError("CONCORD_INVALID_ARGUMENT", error.message, { cause: error });
+  }
 }
 
 function actorOf(principal: Principal): Uint8Array {

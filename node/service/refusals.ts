@@ -16,6 +16,7 @@ const CODE_OF_REASON: Readonly<Record<RefusedReason, ErrorCode>> = {
   leaseProvided: "CONCORD_LEASE_PROVIDED",
   valueProvided: "CONCORD_VALUE_PROVIDED",
   contentTypeInvalid: "CONCORD_INVALID_ARGUMENT",
+  numberInvalid: "CONCORD_INVALID_ARGUMENT",
   compacted: "CONCORD_COMPACTED",
   futureRevision: "CONCORD_FUTURE_REVISION",
   noSpace: "CONCORD_NO_SPACE",

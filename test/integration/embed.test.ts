@@ -74,6 +74,16 @@ describe("a store in memory", () => {
     expect(await store.txn(release)).toMatchObject({ succeeded: true });
   });
 
+  test("refuses a number that no entry of the log can hold, and goes on", async () => {
+    const store = await start({ memory: true });
+    const write = { if: [when.modRevision("k", 2 ** 60)], then: [op.put("k", "v")] };
+    const invalid = { code: "CONCORD_INVALID_ARGUMENT" };
+    await expect(store.txn(write)).rejects.toMatchObject(invalid);
+    await expect(store.txn(write, { idempotencyKey: Buffer.from("once") })).rejects.toMatchObject(invalid);
+    await expect(store.compact(1.5)).rejects.toMatchObject(invalid);
+    expect(await store.put("k", "v")).toEqual({ revision: 2 });
+  });
+
   test("tells a watch of every change from where it began", async () => {
     const store = await start({ memory: true });
     const stop = new AbortController();

@@ -129,6 +129,22 @@ describe("KV", () => {
     expect(doors.node.info().revision).toBe(1);
   });
 
+  test("numbers up to the ends of 64 bits are compared with", async () => {
+    await put("k", "v");
+    const largest = "9223372036854775807";
+    const compare = [
+      { key: bytes("k"), target: "VERSION", result: "LESS", version: largest },
+      { key: bytes("k"), target: "MOD", result: "GREATER", mod_revision: "-9223372036854775808" },
+      { key: bytes("k"), target: "CREATE", result: "NOT_EQUAL", create_revision: largest },
+    ];
+    const success = [{ request_put: { key: bytes("k"), value: bytes("w") } }];
+    expect(await etcd.call("KV", "Txn", { compare, success })).toMatchObject({ succeeded: true });
+    await expect(etcd.call("KV", "Compact", { revision: largest })).rejects.toMatchObject({
+      code: 11,
+      details: "etcdserver: mvcc: required revision is a future revision",
+    });
+  });
+
   test("a compacted revision is refused, the compacted one itself is not", async () => {
     await put("k", "1");
     await put("k", "2");

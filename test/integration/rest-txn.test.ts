@@ -138,6 +138,11 @@ describe("txns over REST", () => {
       { success: [{ put: { ...put.put, lease: "00000000000000ff" } }] },
       "CONCORD_LEASE_NOT_FOUND",
     ],
+    [
+      "a version that no number holds",
+      { compare: [{ keyText: "k", target: "version", version: 1e300 }], success: [put] },
+      "CONCORD_INVALID_ARGUMENT",
+    ],
     ["an unknown field", { succes: [put] }, "CONCORD_INVALID_ARGUMENT"],
     ["an array", [], "CONCORD_INVALID_ARGUMENT"],
   ])("%s: refused, nothing done", async (_what, body, code) => {

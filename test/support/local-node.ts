@@ -1,4 +1,5 @@
 import { ConcordError } from "../../node/client/errors.ts";
+import { decodeCommand, encodeCommand } from "../../node/codec/command.ts";
 import {
   type Command,
   type Member,
@@ -118,7 +119,8 @@ export class LocalNode implements NodeApi {
     const failure = this.situation.nextWriteFails;
     this.situation.nextWriteFails = undefined;
     if (failure !== undefined) throw failure;
-    return this.machine.check(command) ?? this.#apply(command, options.idempotency);
+    // By way of its bytes, as through a log.
+    return this.machine.check(command) ?? this.#apply(decodeCommand(encodeCommand(command)), options.idempotency);
   }
 
   grantLease(id: bigint, ttlSeconds: number, options?: ProposeOptions): Promise<Outcome> {

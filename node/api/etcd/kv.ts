@@ -7,7 +7,7 @@ import {
   type RangeRequest,
   type TxnRequest,
 } from "./messages.ts";
-import { deleteOperation, isSerializable, putOperation, rangeOperation, txnOperation } from "./requests.ts";
+import { deleteOperation, isSerializable, natural, putOperation, rangeOperation, txnOperation } from "./requests.ts";
 import { deleteResponse, putResponse, rangeResponse, txnResponse } from "./responses.ts";
 
 /** etcdserverpb.KV */
@@ -44,9 +44,8 @@ export function kvMethods(calls: EtcdCalls, limits: { readonly operationsMax: nu
     // the compaction alone, and no read can tell the difference.
     Compact: calls.unary<CompactionRequest>(async (request, principal, options) => {
       calls.refuseLearner();
-      const revision = Number(request.revision);
-      if (revision < 0) throw new ConcordError("CONCORD_COMPACTED");
-      const answer = await kv.compact(principal, revision, options);
+      if (BigInt(request.revision) < 0n) throw new ConcordError("CONCORD_COMPACTED");
+      const answer = await kv.compact(principal, natural(request.revision), options);
       return { header: calls.header(answer.revision) };
     }),
   };

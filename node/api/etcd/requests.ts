@@ -123,11 +123,11 @@ function compareOf(request: CompareRequest): Compare {
   // An operand that is absent, or belongs to another target, counts as zero: that is what etcd's getters give.
   switch (request.target) {
     case "VERSION":
-      return { ...shared, target: "version", operand: Number(request.version ?? 0) };
+      return { ...shared, target: "version", operand: whole(request.version ?? "0") };
     case "CREATE":
-      return { ...shared, target: "create", operand: Number(request.create_revision ?? 0) };
+      return { ...shared, target: "create", operand: whole(request.create_revision ?? "0") };
     case "MOD":
-      return { ...shared, target: "mod", operand: Number(request.mod_revision ?? 0) };
+      return { ...shared, target: "mod", operand: whole(request.mod_revision ?? "0") };
     case "VALUE":
       return { ...shared, target: "value", operand: request.value ?? new Uint8Array(0) };
     case "LEASE":
@@ -151,7 +151,12 @@ export function watchRequest(request: WatchCreateRequest): WatchRequest {
 
 /** Numbers below zero mean the same as zero: not set. Those beyond 2^53 cannot be told from 2^53, which no revision reaches. */
 export function natural(text: string): number {
-  return Math.min(Math.max(Number(text), 0), Number.MAX_SAFE_INTEGER);
+  return Math.max(whole(text), 0);
+}
+
+/** As `natural`, below zero too: what is compared with revisions and versions is told apart from all of them alike. */
+function whole(text: string): number {
+  return Math.min(Math.max(Number(text), Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER);
 }
 
 /** A time to live. Zero and below become the shortest one, those beyond the longest are refused. */
