@@ -1,6 +1,6 @@
 import { CodecError } from "../codec/bytes.ts";
 import { decodeMessage, encodeMessage, type PeerMessage } from "../codec/message.ts";
-import { type Command, type Outcome } from "../machine/commands.ts";
+import { type Command, type Member, type Outcome } from "../machine/commands.ts";
 import { type Machine, type MachineOptions } from "../machine/machine.ts";
 import { type NodeHandle } from "../observability/events.ts";
 import { type RaftCore } from "../raft/core.ts";
@@ -86,6 +86,8 @@ export class Replica {
   readonly #leadership: Leadership;
   readonly #expiry: Expiry;
   #machine: Machine;
+  /** The members whose URLs the transport has. */
+  #peersOf: readonly Member[] = [];
   #turnScheduled = false;
   #stopped = false;
   #cancelTick: () => void = () => undefined;
@@ -381,6 +383,8 @@ export class Replica {
     this.#options.onApplied?.(entry, this.#machine);
     if (result !== undefined) this.events.applied(entry, result.command, result.outcome, undefined);
     this.proposals.applied(entry.index, entry.term, result?.outcome);
+    // A member has other URLs.
+    if (this.#machine.members() !== this.#peersOf) this.#setPeers();
     if (entry.type !== "configuration") return;
     this.events.membership(entry, this.#machine);
     this.membership.applied(entry.index, entry.term);
@@ -393,11 +397,10 @@ export class Replica {
   }
 
   #setPeers(): void {
+    const members = this.#machine.members();
+    this.#peersOf = members;
     this.transport.setPeers(
-      this.#machine
-        .members()
-        .filter(({ id }) => id !== this.memberId)
-        .map(({ id, name, peerUrls }) => ({ id, name, urls: peerUrls })),
+      members.filter(({ id }) => id !== this.memberId).map(({ id, name, peerUrls }) => ({ id, name, urls: peerUrls })),
     );
   }
 

@@ -4,6 +4,7 @@ import { type Member } from "../machine/commands.ts";
 import { type NodeApi, type NodeInfo, type RequestOptions } from "../runtime/node-api.ts";
 import { authorize, type Access } from "./authorize.ts";
 import { type Principal } from "./principal.ts";
+import { answerOf } from "./refusals.ts";
 
 const ADMINISTER: readonly Access[] = [{ type: "administer" }];
 
@@ -51,6 +52,34 @@ export class ClusterService {
   addLearner(principal: Principal, request: AddLearnerRequest, options?: RequestOptions): Promise<readonly Member[]> {
     authorize(principal, ADMINISTER);
     return this.#node.addLearner(request, options);
+  }
+
+  /**
+   * Where the others reach a member. A member tells its own peer URLs at its start, so these hold until it is started
+   * with others.
+   *
+   * @throws ConcordError `CONCORD_MEMBER_NOT_FOUND`, `CONCORD_PEER_URL_EXISTS`, and `CONCORD_CHANGE_IN_PROGRESS` for a
+   *   member that has told nothing so far.
+   */
+  async update(
+    principal: Principal,
+    id: string,
+    peerUrls: readonly string[],
+    options?: RequestOptions,
+  ): Promise<readonly Member[]> {
+    authorize(principal, ADMINISTER);
+    await this.#node.barrier(options);
+    const { members } = this.#node.info();
+    const known = members.find((member) => member.id === id);
+    if (known === undefined) throw new ConcordError("CONCORD_MEMBER_NOT_FOUND");
+    const others = members.filter((member) => member.id !== id);
+    if (others.some((member) => member.peerUrls.some((url) => peerUrls.includes(url)))) {
+      throw new ConcordError("CONCORD_PEER_URL_EXISTS");
+    }
+    if (!known.joined) throw new ConcordError("CONCORD_CHANGE_IN_PROGRESS", "the member is only just joining");
+    const { name, clientUrls } = known;
+    answerOf(await this.#node.propose({ type: "publish", member: id, name, peerUrls, clientUrls }, options), "ok");
+    return members.map((member) => (member.id === id ? { ...member, peerUrls } : member));
   }
 
   promote(principal: Principal, id: string, options?: RequestOptions): Promise<readonly Member[]> {

@@ -45,10 +45,40 @@ describe("Cluster", () => {
     expect((await etcd.call("Cluster", "MemberList", {})).members).toHaveLength(1);
   });
 
-  test("a member that is not there is neither promoted nor removed", async () => {
-    for (const method of ["MemberPromote", "MemberRemove"])
+  test("a member gets other peer URLs, and keeps its name and client URLs", async () => {
+    await etcd.call("Cluster", "MemberUpdate", { ID: 161, peerURLs: ["http://127.0.0.1:2390"] });
+    const { members } = await etcd.call("Cluster", "MemberList", {});
+    const member = { ID: "161", name: "a", peerURLs: ["http://127.0.0.1:2390"], clientURLs: ["http://127.0.0.1:2379"] };
+    expect(members).toMatchObject([member]);
+    expect(await etcd.call("Cluster", "MemberUpdate", { ID: 161, peerURLs: member.peerURLs })).toMatchObject({
+      members,
+    });
+  });
+
+  test.each<[string, number, readonly string[], number, string]>([
+    ["without one", 161, [], 3, "etcdserver: given member URLs are invalid"],
+    ["that is none", 161, ["127.0.0.1:1"], 3, "etcdserver: given member URLs are invalid"],
+    ["of another member", 161, ["http://127.0.0.1:2390"], 9, "etcdserver: Peer URLs already exists"],
+    [
+      "before it has told its own",
+      178,
+      ["http://127.0.0.1:1"],
+      9,
+      "etcdserver: another membership change is in progress",
+    ],
+  ])("a member gets no peer URL %s", async (_name, ID, peerURLs, code, details) => {
+    await add(["http://127.0.0.1:2390"]);
+    await expect(etcd.call("Cluster", "MemberUpdate", { ID, peerURLs })).rejects.toMatchObject({ code, details });
+  });
+
+  test("answers are of no revision, as etcd's are", async () => {
+    expect((await etcd.call("Cluster", "MemberList", {})).header).toMatchObject({ member_id: "161", revision: "0" });
+  });
+
+  test("a member that is not there is neither promoted, updated nor removed", async () => {
+    for (const method of ["MemberPromote", "MemberUpdate", "MemberRemove"])
       for (const ID of [0, 5])
-        await expect(etcd.call("Cluster", method, { ID })).rejects.toMatchObject({
+        await expect(etcd.call("Cluster", method, { ID, peerURLs: ["http://127.0.0.1:1"] })).rejects.toMatchObject({
           code: 5,
           details: "etcdserver: member not found",
         });

@@ -436,14 +436,6 @@ describe("Cluster, Maintenance, and what is not there", () => {
     await expect(move(161)).rejects.toMatchObject({ code: 9, details: "etcdserver: not leader" });
   });
 
-  test("every other method says by name that it is not implemented", async () => {
-    await expect(etcd.call("Cluster", "MemberUpdate", {})).rejects.toMatchObject({
-      code: 12,
-      details:
-        "etcdserver: Concord does not implement MemberUpdate; remove the member and add it with its new peer URLs",
-    });
-  });
-
   test("every code of the error table has a gRPC status", () => {
     for (const [code, row] of Object.entries(ERROR_TABLE)) {
       expect(row.grpc, code).toBeGreaterThan(0);

@@ -181,7 +181,8 @@ describe("leases, members, maintenance", () => {
     expect(await put("k", "v")).toMatchObject({ status: 429, body: { code: 8 } });
     await post("/v3/maintenance/alarm", { action: "DEACTIVATE" });
     expect((await put("k", "v")).status).toBe(200);
-    expect(await post("/v3/cluster/member/update", { ID: "161" })).toMatchObject({ status: 501, body: { code: 12 } });
+    expect(await post("/v3/cluster/member/update", { ID: "161" })).toMatchObject({ status: 400, body: { code: 3 } });
+    expect(await post("/v3/auth/status", {})).toMatchObject({ status: 200, body: { authRevision: "1" } });
   });
 
   test("a snapshot is a stream of pieces with etcd's padding behind them", async () => {

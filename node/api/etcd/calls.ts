@@ -29,11 +29,7 @@ export class EtcdCalls {
   ): (request: Request, call: CallFacts) => Promise<object> {
     return (request, call) => {
       this.requireLeader(call);
-      return handle(request, this.principal(call), {
-        timeoutMs: this.#timeLeft(call),
-        ...idempotencyOf(call),
-        ...freshnessOf(call),
-      });
+      return handle(request, this.principal(call), this.options(call));
     };
   }
 
@@ -45,6 +41,11 @@ export class EtcdCalls {
       this.requireLeader(call);
       return handle(request, this.principal(call), call.signal);
     };
+  }
+
+  /** What the metadata of a call ask for. */
+  options(call: CallFacts): WriteOptions & ReadOptions {
+    return { timeoutMs: this.#timeLeft(call), ...idempotencyOf(call), ...freshnessOf(call) };
   }
 
   principal(call: CallFacts): Principal {

@@ -1,7 +1,12 @@
 import { ConcordError } from "../../client/errors.ts";
 import { type Member } from "../../machine/commands.ts";
 import { type EtcdCalls, type UnaryHandlers } from "./calls.ts";
-import { type MemberAddRequest, type MemberIdRequest, type MemberListRequest } from "./messages.ts";
+import {
+  type MemberAddRequest,
+  type MemberIdRequest,
+  type MemberListRequest,
+  type MemberUpdateRequest,
+} from "./messages.ts";
 import { hexId } from "./requests.ts";
 import { memberMessage } from "./responses.ts";
 
@@ -9,8 +14,7 @@ import { memberMessage } from "./responses.ts";
 const PEER_URLS_MAX = 8;
 
 /**
- * etcdserverpb.Cluster. A change is asked for at any member and answered when the leader has committed it. MemberUpdate is
- * missing: a member keeps the peer URLs it was added with.
+ * etcdserverpb.Cluster. A change is asked for at any member and answered when the leader has committed it.
  */
 export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
   // As etcd's, these answers are of no revision.
@@ -27,7 +31,8 @@ export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
     MemberAdd: calls.unary<MemberAddRequest>(async ({ peerURLs, isLearner }, principal, options) => {
       calls.refuseLearner();
       const { cluster } = calls.services;
-      refuseUrls(peerURLs, cluster.administratorsInfo(principal).members);
+      requireUrls(peerURLs);
+      refuseTaken(peerURLs, cluster.administratorsInfo(principal).members);
       // etcd counts a voter before it has started. Here a member votes when it has everything (ADR 0003).
       if (!isLearner) {
         throw new ConcordError(
@@ -38,6 +43,12 @@ export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
       const members = await cluster.addLearner(principal, { name: "", peerUrls: [...peerURLs] }, options);
       const added = members.find(({ peerUrls }) => peerUrls.includes(peerURLs[0] ?? ""));
       return { ...answer(members), ...(added === undefined ? {} : { member: memberMessage(added) }) };
+    }),
+
+    MemberUpdate: calls.unary<MemberUpdateRequest>(async ({ ID, peerURLs }, principal, options) => {
+      calls.refuseLearner();
+      requireUrls(peerURLs);
+      return answer(await calls.services.cluster.update(principal, memberId(ID), [...peerURLs], options));
     }),
 
     MemberRemove: calls.unary<MemberIdRequest>(async ({ ID }, principal, options) => {
@@ -58,10 +69,13 @@ function memberId(decimal: string): string {
   return id;
 }
 
-function refuseUrls(urls: readonly string[], members: readonly Member[]): void {
+function requireUrls(urls: readonly string[]): void {
   if (urls.length === 0 || urls.length > PEER_URLS_MAX || !urls.every(isPeerUrl)) {
     throw new ConcordError("CONCORD_MEMBER_URLS_INVALID");
   }
+}
+
+function refuseTaken(urls: readonly string[], members: readonly Member[]): void {
   if (members.some(({ peerUrls }) => peerUrls.some((url) => urls.includes(url)))) {
     throw new ConcordError("CONCORD_PEER_URL_EXISTS");
   }

@@ -17,6 +17,7 @@ const PACKAGE_OF = {
   Lease: "etcdserverpb",
   Cluster: "etcdserverpb",
   Maintenance: "etcdserverpb",
+  Auth: "etcdserverpb",
   Lock: "v3lockpb",
   Election: "v3electionpb",
 } as const;

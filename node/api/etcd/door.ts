@@ -1,11 +1,13 @@
 import { type Socket } from "node:net";
 import { type MethodDefinition } from "@grpc/proto-loader";
 import { ConcordError } from "../../client/errors.ts";
+import { InvariantError } from "../../machine/assert.ts";
 import { type RequestKind } from "../../observability/events.ts";
 import { type Services } from "../../service/services.ts";
 import { type MessageStream, type Method, type StreamListener, type StreamMethod } from "../grpc/method.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { type RequestEvents } from "../request-events.ts";
+import { authMethods } from "./auth.ts";
 import { EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import { clusterMethods } from "./cluster.ts";
 import { type EtcdServices, loadEtcdServices } from "./definition.ts";
@@ -15,10 +17,10 @@ import { electionMethods, lockMethods } from "./concurrency.ts";
 import { leaseMethods } from "./lease.ts";
 import { ObserveStream } from "./observe-stream.ts";
 import { maintenanceMethods } from "./maintenance.ts";
-import { type SnapshotResponse } from "./messages.ts";
+import { type RangeStreamResponse, type SnapshotResponse } from "./messages.ts";
+import { RangeStream } from "./range-stream.ts";
 import { SnapshotStream } from "./snapshot-stream.ts";
 import { grpcStatus } from "./status.ts";
-import { unimplemented } from "./unimplemented.ts";
 import { WatchStream } from "./watch-stream.ts";
 import { codecOf } from "./wire.ts";
 
@@ -56,6 +58,7 @@ export class EtcdDoor {
   readonly #watches = new Set<WatchStream>();
   readonly #renewals = new Set<KeepAliveStream>();
   readonly #observers = new Set<ObserveStream>();
+  readonly #ranges = new Set<RangeStream>();
   readonly #snapshots = new Set<SnapshotStream>();
   readonly #leaderWatch: NodeJS.Timeout;
   #leaderlessLooks = 0;
@@ -71,6 +74,7 @@ export class EtcdDoor {
       Watch: this.#opens(this.#watches, (call, closed) => new WatchStream(call, this.#calls, watchOptions, closed)),
       LeaseKeepAlive: this.#opens(this.#renewals, (call, closed) => new KeepAliveStream(call, this.#calls, closed)),
       Observe: this.#opens(this.#observers, (call, closed) => new ObserveStream(call, this.#calls, closed)),
+      RangeStream: (call) => this.#openRange(call, options.maxRequestBytes),
       Snapshot: (call) => this.#openSnapshot(call),
     };
     const unary: Readonly<Record<keyof EtcdServices, UnaryHandlers>> = {
@@ -81,6 +85,7 @@ export class EtcdDoor {
       Maintenance: maintenanceMethods(this.#calls, options),
       Lock: lockMethods(this.#calls),
       Election: electionMethods(this.#calls),
+      Auth: authMethods(this.#calls),
     };
     this.methods = methodTable(unary, streams);
     this.#server = new GrpcServer(this.methods, {
@@ -111,8 +116,8 @@ export class EtcdDoor {
     await this.#server.close(graceMs);
   }
 
-  get #streams(): (WatchStream | KeepAliveStream | ObserveStream | SnapshotStream)[] {
-    return [...this.#watches, ...this.#renewals, ...this.#observers, ...this.#snapshots];
+  get #streams(): (WatchStream | KeepAliveStream | ObserveStream | RangeStream | SnapshotStream)[] {
+    return [...this.#watches, ...this.#renewals, ...this.#observers, ...this.#ranges, ...this.#snapshots];
   }
 
   /** How a stream of one kind begins, and is kept in `open` for as long as it lasts. */
@@ -127,6 +132,14 @@ export class EtcdDoor {
       open.add(stream);
       return stream;
     };
+  }
+
+  /** A learner answers those that are serializable. */
+  #openRange(call: MessageStream<RangeStreamResponse>, partBytes: number): RangeStream {
+    this.#calls.requireLeader(call);
+    const stream = new RangeStream(call, this.#calls, { partBytes }, () => this.#ranges.delete(stream));
+    this.#ranges.add(stream);
+    return stream;
   }
 
   /** As at etcd, a learner gives one too. */
@@ -170,7 +183,7 @@ function methodTable(
       const codec = codecOf(method);
       if (handle !== undefined) methods.set(method.path, { ...called, type: "unary", codec, handle } as Method);
       else if (open !== undefined) methods.set(method.path, { ...called, type: "stream", codec, open } as Method);
-      else methods.set(method.path, unimplemented(called));
+      else throw new InvariantError(`${name} has no handler`);
     }
   }
   return methods;

@@ -136,6 +136,11 @@ export interface MemberAddRequest {
   readonly isLearner: boolean;
 }
 
+export interface MemberUpdateRequest {
+  readonly ID: string;
+  readonly peerURLs: readonly string[];
+}
+
 /** MemberRemove and MemberPromote. */
 export interface MemberIdRequest {
   readonly ID: string;
@@ -148,6 +153,15 @@ export interface HashKvRequest {
 export interface DowngradeRequest {
   readonly action: string | number;
   readonly version: string;
+}
+
+export interface RangeStreamResponse {
+  readonly range_response: {
+    readonly header?: ResponseHeader;
+    readonly kvs: readonly KeyValueMessage[];
+    readonly more?: boolean;
+    readonly count?: number;
+  };
 }
 
 export interface SnapshotResponse {

@@ -71,9 +71,6 @@ export class Gateway {
     refuseWebPages(exchange);
     const facts = callFacts(exchange);
     switch (method.type) {
-      case "refused":
-        sendError(exchange, method.status);
-        return method.status.code;
       case "unary":
         return this.#unary(exchange, route, method, facts);
       case "stream":

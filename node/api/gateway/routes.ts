@@ -38,6 +38,7 @@ const PATHS: Readonly<Record<string, readonly [service: keyof EtcdServices, meth
   "/v3/election/leader": ["Election", "Leader"],
   "/v3/election/observe": ["Election", "Observe"],
   "/v3/election/resign": ["Election", "Resign"],
+  "/v3/auth/status": ["Auth", "AuthStatus"],
 };
 
 export interface GatewayRoute {

@@ -46,13 +46,7 @@ export interface StreamMethod<Request = never, Response = unknown> extends Metho
   readonly open: (call: MessageStream<Response>) => StreamListener<Request>;
 }
 
-/** Answers every call with the same status, and reads none. */
-export interface RefusedMethod extends MethodName {
-  readonly type: "refused";
-  readonly status: GrpcStatus;
-}
-
-export type Method = UnaryMethod | StreamMethod | RefusedMethod;
+export type Method = UnaryMethod | StreamMethod;
 
 /** The server's side of a streaming call. Once the call is over, nothing here does anything. */
 export interface MessageStream<Response> extends CallFacts {

@@ -109,10 +109,6 @@ export class GrpcServer {
       this.#refuse(stream, headers, undefined, { code: STATUS.unimplemented, details });
       return;
     }
-    if (method.type === "refused") {
-      this.#refuse(stream, headers, method, method.status);
-      return;
-    }
     const timeoutMs = parseTimeout(headers["grpc-timeout"]);
     if (timeoutMs === undefined) {
       const details = `Invalid grpc-timeout value "${String(headers["grpc-timeout"])}"`;

@@ -35,6 +35,8 @@ export const MAINTENANCE: readonly (Step | string)[] = [
   "downgrade validate nonsense",
   "downgrade cancel",
   "downgrade enable 9.9",
+  "auth status",
+  "auth status -w json",
 ];
 
 export const MEMBERS: readonly (Step | string)[] = [
@@ -44,6 +46,13 @@ export const MEMBERS: readonly (Step | string)[] = [
   "member list -w json --consistency=s",
   "member list --consistency=x",
   "member update {n1} --peer-urls=nonsense",
+  "member update {n1} --peer-urls={n1.peer}",
+  "member update {n1} --peer-urls={n1.peer} -w json",
+  "member update {n1} --peer-urls={n2.peer}",
+  "member update {n3} --peer-urls=http://127.0.0.1:1,{n3.peer} -w json",
+  { line: "member list", sorted: true },
+  "member update {n3} --peer-urls={n3.peer}",
+  "member update 1234 --peer-urls=http://127.0.0.1:1",
   "member update xyz --peer-urls=http://127.0.0.1:1",
   "member update {n1}",
   "member add n4 --peer-urls={n1.peer} --learner",
