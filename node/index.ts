@@ -9,24 +9,8 @@ import { ConcordError } from "./client/errors.ts";
 import { checkOptions, type CheckedOptions, LOGGER_OFF, type OpenOptions } from "./api/embed/options.ts";
 import { Services } from "./service/services.ts";
 
-export { Row } from "./api/embed/row.ts";
-export {
-  op,
-  Store,
-  when,
-  type Bytes,
-  type Change,
-  type History,
-  type HistoryOptions,
-  type ListOptions,
-  type Page,
-  type PutOptions,
-  type ReadMode,
-  type RequestOptions,
-  type Selection,
-  type Transaction,
-  type WriteOptions,
-} from "./api/embed/store.ts";
+export { Store } from "./api/embed/store.ts";
+export * from "./client/store/index.ts";
 export { type ClusterOptions, type OpenOptions } from "./api/embed/options.ts";
 export { CHANNELS, type EventChannel } from "./observability/channels.ts";
 export {

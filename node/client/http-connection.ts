@@ -161,7 +161,8 @@ export function clientTlsFromFiles(files: {
   return { ca: read(files.ca), cert: read(files.cert), key: read(files.key) };
 }
 
-function baseUrl(text: string): string {
+/** @throws ConcordError `CONCORD_INVALID_ARGUMENT` when it is not `http(s)://host:port`. */
+export function baseUrl(text: string): string {
   const url = URL.parse(text);
   if (url === null || !["http:", "https:"].includes(url.protocol) || url.pathname !== "/" || url.search !== "") {
     throw new ConcordError("CONCORD_INVALID_ARGUMENT", `"${text}" is not a URL like https://host:2379`);

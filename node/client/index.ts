@@ -1,14 +1,16 @@
 export * from "./admin.ts";
+export { connect, Client, type ConnectOptions } from "./connect.ts";
+export * from "./store/index.ts";
 export { AdminClient } from "./admin-client.ts";
 export {
   KvClient,
   type KvList,
   type KvRow,
-  type PutOptions,
-  type ReadOptions,
-  type WriteOptions,
+  type PutOptions as KvPutOptions,
+  type ReadOptions as KvReadOptions,
+  type WriteOptions as KvWriteOptions,
 } from "./kv-client.ts";
-export { WatchClient, type WatchMessage, type WatchOptions } from "./watch-client.ts";
+export { WatchClient, type WatchMessage, type WatchOptions as WatchClientOptions } from "./watch-client.ts";
 export {
   clientTlsFromFiles,
   HttpConnection,

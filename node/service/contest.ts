@@ -3,7 +3,7 @@ import { type KeyRange, type KeyValue } from "../machine/commands.ts";
 import { type KvService } from "./kv.ts";
 import { type LeaseService } from "./lease.ts";
 import { putOf, rangeOf } from "./operations.ts";
-import { prefixRange } from "./prefix-range.ts";
+import { prefixRange } from "../client/store/prefix-range.ts";
 import { type Principal } from "./principal.ts";
 import { type WatchService } from "./watch.ts";
 

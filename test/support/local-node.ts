@@ -55,7 +55,12 @@ export class LocalNode implements NodeApi {
   #index = 0;
 
   constructor(
-    options: { readonly clusterUid?: string; readonly quotaBytes?: number; readonly valueBytesMax?: number } = {},
+    options: {
+      readonly clusterUid?: string;
+      readonly clusterId?: string;
+      readonly quotaBytes?: number;
+      readonly valueBytesMax?: number;
+    } = {},
   ) {
     this.machine = new Machine({
       limits: {
@@ -76,7 +81,14 @@ export class LocalNode implements NodeApi {
       joined: true,
     };
     const clusterUid = options.clusterUid ?? "test-uid";
-    this.#apply({ type: "found", clusterId: CLUSTER_ID, clusterUid, size: 1, founder, awaited: [] });
+    this.#apply({
+      type: "found",
+      clusterId: options.clusterId ?? CLUSTER_ID,
+      clusterUid,
+      size: 1,
+      founder,
+      awaited: [],
+    });
   }
 
   info(): NodeInfo {

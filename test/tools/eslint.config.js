@@ -91,7 +91,12 @@ export default tseslint.config(
   {
     files: ["node/client/**"],
     ignores: ["**/*.test.ts"],
-    rules: onlyImports(["\\./", "node:", "undici$", "typebox", "@peculiar/x509$"]),
+    rules: onlyImports(["\\./", "node:", "undici$", "ws$", "typebox", "@peculiar/x509$"]),
+  },
+  {
+    files: ["node/client/session/**", "node/client/store/**"],
+    ignores: ["**/*.test.ts"],
+    rules: onlyImports(["\\./", "\\.\\./[a-z-]+\\.ts$", "\\.\\./(wire|store)/", "node:", "ws$"]),
   },
   { files: ["node/client/wire/**"], ignores: ["**/*.test.ts"], rules: onlyImports(["\\./", "\\.\\./errors\\.ts$"]) },
   {

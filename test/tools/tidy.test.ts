@@ -57,7 +57,7 @@ const TABLE: readonly { readonly from: RegExp; readonly to: RegExp }[] = [
   { from: /^node\/raft\//, to: /^node\/raft\// },
   { from: /^node\/machine\//, to: /^node\/machine\// },
   { from: /^node\/codec\//, to: /^(node\/(codec|raft|machine)\/|node:zlib$)/ },
-  { from: /^node\/client\//, to: /^(node\/client\/|node:|undici$|typebox|@peculiar\/x509$)/ },
+  { from: /^node\/client\//, to: /^(node\/client\/|node:|undici$|ws$|typebox|@peculiar\/x509$)/ },
   { from: /^node\/(config|observability)\//, to: /^(node\/(config|observability|client)\/|node:|[a-z@])(?!ode\/)/ },
   {
     from: /^node\/(storage|transport)\//,

@@ -8,7 +8,7 @@ import {
 } from "../../client/rest.ts";
 import { type Compare, type Operation, type Reply } from "../../machine/commands.ts";
 import { putOf, rangeOf } from "../../service/operations.ts";
-import { prefixRange } from "../../service/prefix-range.ts";
+import { prefixRange } from "../../client/store/prefix-range.ts";
 import { badRequest, printable, type Exchange } from "./exchange.ts";
 import { flag, leaseId, READ_PARAMETERS, readMode, wholeNumber } from "./parameters.ts";
 import { KEY_BYTES_MAX, NO_BYTES, pathKey, rowJson } from "./row.ts";

@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { ConcordError } from "../../client/errors.ts";
 import { type KeyName, type Row } from "../../client/rest.ts";
 import { type KeyRange, type KeyValue } from "../../machine/commands.ts";
-import { prefixRange } from "../../service/prefix-range.ts";
+import { prefixRange } from "../../client/store/prefix-range.ts";
 import { badRequest, type Exchange, percentDecode } from "./exchange.ts";
 import { leaseText } from "./parameters.ts";
 

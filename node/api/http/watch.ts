@@ -1,5 +1,5 @@
 import { type KeyRange } from "../../machine/commands.ts";
-import { prefixRange } from "../../service/prefix-range.ts";
+import { prefixRange } from "../../client/store/prefix-range.ts";
 import { EventStream } from "./event-stream.ts";
 import { badRequest, printable, type Exchange } from "./exchange.ts";
 import { flag, wholeNumber } from "./parameters.ts";

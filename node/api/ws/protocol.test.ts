@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { decodeServerMessages, encodeServerMessages, ANSWER, ANSWER_KIND } from "../../client/wire/answers.ts";
 import { decodeClientMessages, encodeClientMessages, REQUEST_KIND } from "../../client/wire/requests.ts";
 import { type ClientMessage, type KeyValue, type ServerMessage } from "../../client/wire/types.ts";
-import { ANSWER_BYTES_MAX, TIMEOUT_MAX_MS } from "./calls.ts";
+import { ANSWER_BYTES_MAX } from "../calls.ts";
+import { TIMEOUT_MAX_MS } from "./session.ts";
 
 // PROTOCOL.md says what the code does: its examples are written and read, its tables compared.
 

@@ -27,6 +27,8 @@ export class SessionWatch {
   readonly #options: SessionWatchOptions;
   /** A batch was taken and is not wholly written: its revisions are not delivered yet. */
   #writing = false;
+  /** While that is so: the first revision that is not wholly written. */
+  #writtenBefore = 0;
   #heard = false;
   #asked = false;
   #ended = false;
@@ -45,7 +47,8 @@ export class SessionWatch {
       if (this.#ended) return;
       if (batch === undefined) {
         const { reason = "stopped", compactRevision = 0 } = this.#watch.end ?? {};
-        this.#end(reason, reason === "compacted" ? compactRevision : this.#watch.deliveredRevision + 1);
+        const next = Math.max(this.#options.startRevision, this.#watch.deliveredRevision + 1);
+        this.#end(reason, reason === "compacted" ? compactRevision : next);
         return;
       }
       if (batch.events.length === 0) continue;
@@ -58,7 +61,9 @@ export class SessionWatch {
 
   /** The client wants no more. */
   cancel(): void {
-    this.#end("cancelled", this.#watch.deliveredRevision + 1);
+    const { startRevision } = this.#options;
+    const next = this.#writing ? this.#writtenBefore : Math.max(startRevision, this.#watch.deliveredRevision + 1);
+    this.#end("cancelled", next);
   }
 
   /** The session is over: nobody is there to be told. */
@@ -86,10 +91,11 @@ export class SessionWatch {
   /** @returns false when the watch ended meanwhile. */
   async #deliver(batch: WatchBatch): Promise<boolean> {
     for (const part of cut(batch, MESSAGE_BYTES, this.#options.fragment, eventBytes)) {
+      // A revision of which only a part went out comes whole again.
+      this.#writtenBefore = part.events[0]?.event.row.modRevision ?? part.revision;
       const room = this.#outbox.room();
       if (room !== true && !(await room)) {
-        // A revision of which only a part went out comes whole again.
-        if (!this.#ended) this.#end("slow", part.events[0]?.event.row.modRevision ?? part.revision);
+        this.#end("slow", this.#writtenBefore);
         return false;
       }
       if (this.#ended) return false;

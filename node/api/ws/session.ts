@@ -8,7 +8,7 @@ import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
 import { type OpenRequest, type RequestEvents } from "../request-events.ts";
 import { KEY_BYTES_MAX } from "../http/row.ts";
-import { carryOut, checkLength } from "./calls.ts";
+import { carryOut, checkLength } from "../calls.ts";
 import { Outbox } from "./outbox.ts";
 import { SessionWatch } from "./session-watch.ts";
 
@@ -33,6 +33,8 @@ export interface SessionOptions {
 
 /** Close codes (RFC 6455, section 7.4). */
 const CLOSE = { goingAway: 1001, protocol: 1002, notBinary: 1003, policy: 1008, internal: 1011 } as const;
+/** Longest that a request may wait. */
+export const TIMEOUT_MAX_MS = 60_000;
 /** HTTP status of what went well, as that of an error is in the error table. */
 const GOOD = 200;
 /** Longest reason that a close frame takes. */
@@ -210,6 +212,11 @@ export class Session {
     };
     let status = GOOD;
     try {
+      const { timeoutMs } = settings;
+      if (timeoutMs !== undefined && (timeoutMs < 1 || timeoutMs > TIMEOUT_MAX_MS)) {
+        const message = `timeoutMs is ${timeoutMs}, expected 1 to ${TIMEOUT_MAX_MS}`;
+        throw new ConcordError("CONCORD_INVALID_ARGUMENT", message);
+      }
       const context = { services: this.#services, principal: this.#principal(), version, signal };
       const {
         revision,

@@ -149,6 +149,14 @@ export class WireWriter {
     return this;
   }
 
+  /** Adds what another writer wrote. */
+  append(other: WireWriter): this {
+    this.#reserve(other.#length);
+    this.#bytes.set(other.#bytes.subarray(0, other.#length), this.#length);
+    this.#length += other.#length;
+    return this;
+  }
+
   /** Everything that was written. The writer is not used again. */
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);

@@ -1,5 +1,5 @@
-import { ConcordError } from "../../client/errors.ts";
-import { LOCK_WAIT_MAX_MS } from "../../client/rest.ts";
+import { ConcordError } from "../client/errors.ts";
+import { LOCK_WAIT_MAX_MS } from "../client/rest.ts";
 import {
   type Freshness,
   type KeyValue,
@@ -9,12 +9,12 @@ import {
   type SessionReply,
   type SessionRequest,
   type SessionStatus,
-} from "../../client/wire/types.ts";
-import { type Reply } from "../../machine/commands.ts";
-import { isReadOnly } from "../../service/authorize.ts";
-import { type Principal } from "../../service/principal.ts";
-import { type Services } from "../../service/services.ts";
-import { KEY_BYTES_MAX } from "../http/row.ts";
+} from "../client/wire/types.ts";
+import { type Reply } from "../machine/commands.ts";
+import { isReadOnly } from "../service/authorize.ts";
+import { type Principal } from "../service/principal.ts";
+import { type Services } from "../service/services.ts";
+import { KEY_BYTES_MAX } from "./http/row.ts";
 
 /** What a request gave, before it has the form of an answer. */
 export interface Done {
@@ -33,26 +33,23 @@ export interface CallContext {
   readonly signal: () => AbortSignal;
 }
 
-/** Longest that a request may wait. */
-export const TIMEOUT_MAX_MS = 60_000;
+export type CallSettings = RequestSettings & {
+  /** Ends the wait. A write that was proposed by then is `CONCORD_OUTCOME_UNKNOWN`. */
+  readonly signal?: AbortSignal | undefined;
+};
+
 /** Rows of one answer to a read; more are read in pages. */
 export const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 /** Behind the name come a slash and up to 16 hex digits. */
 const LOCK_NAME_BYTES_MAX = KEY_BYTES_MAX - 17;
 
 /**
- * Carries one request out, with the services that REST has.
+ * Carries one request of a session or of an embedding program out, with the services that REST has.
  *
  * @throws ConcordError
  */
-export async function carryOut(
-  request: SessionRequest,
-  settings: RequestSettings,
-  context: CallContext,
-): Promise<Done> {
+export async function carryOut(request: SessionRequest, settings: CallSettings, context: CallContext): Promise<Done> {
   const { level = "strong", ...options } = settings;
-  if ((options.timeoutMs ?? 1) > TIMEOUT_MAX_MS || options.timeoutMs === 0)
-    throw badRequest(`timeoutMs is ${options.timeoutMs ?? 0}, expected 1 to ${TIMEOUT_MAX_MS}`);
   const { services, principal } = context;
   switch (request.type) {
     case "range":
@@ -95,11 +92,11 @@ export async function carryOut(
 
 async function leaseCall(
   request: Extract<SessionRequest, { readonly type: `lease${string}` }>,
-  { idempotencyKey, timeoutMs }: RequestSettings,
+  { idempotencyKey, timeoutMs, signal }: CallSettings,
   { services, principal }: CallContext,
 ): Promise<Done> {
   const { lease } = services;
-  const options = { idempotencyKey, timeoutMs };
+  const options = { idempotencyKey, timeoutMs, signal };
   switch (request.type) {
     case "leaseGrant":
       if (request.ttlSeconds === 0) throw badRequest("ttlSeconds is 0, expected at least 1");
@@ -125,7 +122,7 @@ async function leaseCall(
 
 async function lockCall(
   request: Extract<SessionRequest, { readonly type: "lock" | "unlock" }>,
-  { idempotencyKey }: RequestSettings,
+  { idempotencyKey }: CallSettings,
   { services, principal, signal }: CallContext,
 ): Promise<Done> {
   if (idempotencyKey !== undefined)

@@ -1,4 +1,4 @@
-import { type KeyValue } from "../../machine/commands.ts";
+import { type KeyValue } from "../wire/types.ts";
 
 const decoder = new TextDecoder();
 
@@ -12,17 +12,20 @@ export class Row {
   readonly modRevision: number;
   /** Changes since the creation, which is 1. */
   readonly version: number;
+  /** Id of the lease it is on; undefined for none. */
+  readonly lease: bigint | undefined;
   /** What was left of its time when it was read, ms; undefined for a row without an end, and for what is history. */
   readonly ttlMs: number | undefined;
   /** Media type of the value, as the put named it. */
   readonly contentType: string | undefined;
 
   constructor(row: KeyValue) {
-    this.keyBytes = row.key.slice();
-    this.value = row.value.slice();
+    this.keyBytes = Uint8Array.from(row.key);
+    this.value = Uint8Array.from(row.value);
     this.createRevision = row.createRevision;
     this.modRevision = row.modRevision;
     this.version = row.version;
+    this.lease = row.lease === 0n ? undefined : row.lease;
     this.ttlMs = row.ttlMs;
     this.contentType = row.contentType;
   }
@@ -45,4 +48,29 @@ export class Row {
   json(): unknown {
     return JSON.parse(this.text());
   }
+}
+
+/** What happened to a key. */
+export interface Change {
+  readonly type: "put" | "delete";
+  readonly key: string;
+  readonly keyBytes: Uint8Array;
+  /** Undefined for a delete. */
+  readonly value: Row | undefined;
+  /** What the key held before, where asked for and not compacted. */
+  readonly previous: Row | undefined;
+  readonly revision: number;
+}
+
+export function changeOf(changed: KeyValue, previous?: KeyValue): Change {
+  const row = new Row(changed);
+  const deleted = row.version === 0;
+  return {
+    type: deleted ? "delete" : "put",
+    key: row.key,
+    keyBytes: row.keyBytes,
+    value: deleted ? undefined : row,
+    previous: previous === undefined ? undefined : new Row(previous),
+    revision: row.modRevision,
+  };
 }

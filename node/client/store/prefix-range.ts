@@ -1,4 +1,4 @@
-import { type KeyRange } from "../machine/commands.ts";
+import { type KeyRange } from "../wire/types.ts";
 
 /** A range end that means "everything from the key on"; as the key itself, the first key there can be. */
 const ZERO_BYTE = Uint8Array.of(0);
