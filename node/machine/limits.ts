@@ -86,7 +86,10 @@ export function checkCommand(command: Command, limits: MachineLimits): RefusedRe
 
 /** Why a read has no valid shape, or undefined. */
 export function checkRead(operation: ReadOperation, limits: MachineLimits): RefusedReason | undefined {
-  if (operation.type === "history") return checkRangeKey(operation.key, NO_END, limits);
+  if (operation.type === "history") {
+    const { fromRevision, toRevision, limit } = operation;
+    return areWhole(fromRevision, toRevision, limit) ? checkRangeKey(operation.key, NO_END, limits) : "numberInvalid";
+  }
   return checkCommand(operation, limits);
 }
 

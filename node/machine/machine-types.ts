@@ -45,7 +45,13 @@ export type ReadResult =
       readonly ok: false;
       readonly revision: number;
       readonly reason:
-        "compacted" | "futureRevision" | "keyEmpty" | "tooManyOperations" | "nestedTooDeep" | "keyTooLong";
+        | "compacted"
+        | "futureRevision"
+        | "keyEmpty"
+        | "tooManyOperations"
+        | "nestedTooDeep"
+        | "keyTooLong"
+        | "numberInvalid";
       readonly compactRevision: number;
     };
 

@@ -131,6 +131,7 @@ export function readReason(reason: RefusedReason): ReadReason {
     case "tooManyOperations":
     case "nestedTooDeep":
     case "keyTooLong":
+    case "numberInvalid":
       return reason;
     default:
       // A value to compare with that is longer than any value may be: the compare cannot hold, the txn is malformed.

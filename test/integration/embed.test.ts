@@ -82,6 +82,9 @@ describe("a store in memory", () => {
     await expect(store.txn(write, { idempotencyKey: Buffer.from("once") })).rejects.toMatchObject(invalid);
     await expect(store.compact(1.5)).rejects.toMatchObject(invalid);
     expect(await store.put("k", "v")).toEqual({ revision: 2 });
+    await expect(store.list({ prefix: "" }, { limit: 0.5 })).rejects.toMatchObject(invalid);
+    await expect(store.history("k", { toRevision: NaN })).rejects.toMatchObject(invalid);
+    expect(() => store.get("k", { revision: 1.5 })).toThrow(expect.objectContaining(invalid) as Error);
   });
 
   test("tells a watch of every change from where it began", async () => {
