@@ -11,7 +11,8 @@ export interface CommandOptions {
   readonly until?: RegExp;
   /** Written to the standard input once the output has `to`. */
   readonly reply?: { readonly to: RegExp; readonly text: string };
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Ends the program, as control-C does. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CommandResult {
@@ -29,10 +30,8 @@ export async function runCommand(
   args: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const child = spawn(path, args, {
-    stdio: ["pipe", "pipe", "pipe"],
-    env: { ...process.env, ...options.environment },
-  });
+  const child = spawn(path, args, { stdio: ["pipe", "pipe", "pipe"] });
+  options.signal?.addEventListener("abort", () => child.kill("SIGINT"));
   const stdout: Buffer[] = [];
   const seen: { until?: string } = {};
   let stderr = "";

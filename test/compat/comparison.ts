@@ -17,7 +17,7 @@ export interface Step {
   readonly stdin?: string;
   readonly until?: RegExp;
   /** Written to the command's standard input once its output has `to`. */
-  readonly reply?: CommandOptions["reply"];
+  readonly reply?: NonNullable<CommandOptions["reply"]>;
   /** Run while the command runs. */
   readonly meanwhile?: readonly string[];
   /** Its lines come in no order. */
@@ -64,14 +64,14 @@ export class Side {
         this.names.set(found, plain);
       this.#values.set(name, hex).set(`${name}.client`, clientUrl).set(`${name}.peer`, peerUrl);
     }
-    await this.etcdctl("del '' --from-key", {});
+    await this.etcdctl("del '' --from-key");
     this.#values.set("endpoints", members.map(({ clientUrl }) => clientUrl).join(","));
   }
 
   /** Begins a script at a revision, with the first member as the leader. */
   async begin(revision: number): Promise<void> {
     if ((await this.subject.leader()) !== new URL(this.#first.clientUrl).host) {
-      await this.etcdctl("move-leader {n1} --endpoints={endpoints}", {});
+      await this.etcdctl("move-leader {n1} --endpoints={endpoints}");
     }
     this.#revision = revision;
     this.#leases = 0;
@@ -82,7 +82,7 @@ export class Side {
     const client = new EtcdClient(this.#first.clientUrl);
     while (Number(await client.put("!", "", TIMEOUT_MS)) < revision - 1);
     client.close();
-    await this.etcdctl("del !", {});
+    await this.etcdctl("del !");
   }
 
   async revision(): Promise<number> {
@@ -94,7 +94,7 @@ export class Side {
 
   async run(step: Step): Promise<Normal> {
     const others = async (): Promise<void> => {
-      for (const line of step.meanwhile ?? []) await this.etcdctl(line, {});
+      for (const line of step.meanwhile ?? []) await this.etcdctl(line);
     };
     const [result] = await Promise.all([this.etcdctl(step.line, step), others()]);
     const granted = /^lease ([0-9a-f]+) granted/.exec(result.stdout.toString())?.[1];
@@ -107,16 +107,13 @@ export class Side {
     });
   }
 
-  async etcdctl(line: string, options: Pick<Step, "stdin" | "until" | "reply">): Promise<CommandResult> {
+  async etcdctl(line: string, options: CommandOptions = {}): Promise<CommandResult> {
     const endpoints = line.includes("--endpoints") ? [] : [`--endpoints=${this.#first.clientUrl}`];
     const args = [...words(this.#fill(line)), ...endpoints];
     const separator = args.indexOf("--");
     if (separator >= 0) args.splice(separator, 0, ...args.splice(args.length - endpoints.length));
-    return runCommand(etcdBinary("etcdctl"), args, {
-      ...(options.stdin === undefined ? {} : { stdin: this.#fill(options.stdin) }),
-      ...(options.until === undefined ? {} : { until: options.until }),
-      ...(options.reply === undefined ? {} : { reply: options.reply }),
-    });
+    const stdin = options.stdin === undefined ? {} : { stdin: this.#fill(options.stdin) };
+    return runCommand(etcdBinary("etcdctl"), args, { ...options, ...stdin });
   }
 
   #granted(id: string): void {
