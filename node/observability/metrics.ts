@@ -144,14 +144,26 @@ export class NodeMetrics {
 
   #addProcessGauges(registers: Registry[]): void {
     const delay = this.#loopDelay;
+    const beyondResolution = (nanoseconds: number): number =>
+      Math.max(0, nanoseconds / 1e9 - LOOP_DELAY_RESOLUTION_MS / 1000);
+    let longest = 0;
     new Gauge({
       name: "concord_event_loop_delay_seconds",
       help: "99th percentile since the last time it was asked for",
       registers,
       collect() {
-        const value = Math.max(0, delay.percentile(99) / 1e9 - LOOP_DELAY_RESOLUTION_MS / 1000);
+        this.set(beyondResolution(delay.percentile(99)));
+        longest = beyondResolution(delay.max);
         delay.reset();
-        this.set(value);
+      },
+    });
+    new Gauge({
+      name: "concord_event_loop_delay_max_seconds",
+      help: "The longest since the last time it was asked for",
+      registers,
+      // Registered behind the percentile, and so collected behind it, which looks at both.
+      collect() {
+        this.set(longest);
       },
     });
     // The second name is the one that client libraries of Prometheus give it.

@@ -6,6 +6,7 @@ import { generate } from "./generator.ts";
 import { type CallResult, GrpcConnection } from "./grpc-connection.ts";
 import { type Load } from "./load.ts";
 import { fill, measure } from "./measurement.ts";
+import { workThrough } from "./million-steps.ts";
 import { startConcord, type Subject } from "./subjects.ts";
 
 const LOAD: Omit<Load, "kind" | "host"> = {
@@ -67,3 +68,20 @@ test("what the diagnostics channels cost is measured, and nobody listens afterwa
   }
   expect(Object.values(CHANNELS).some(({ hasSubscribers }) => hasSubscribers)).toBe(false);
 });
+
+test("everything that touches all keys is done, and told apart from what it holds up", async () => {
+  const { steps } = await workThrough(subject, 3_000, 256);
+  expect(steps.map(({ name }) => name)).toEqual([
+    "fill",
+    "snapshot, read to its end",
+    "list by pages, with counts",
+    "hash",
+    "restart of all members",
+    "delete by prefix",
+  ]);
+  for (const { name, seconds, waits, stallMs } of steps) {
+    expect(seconds).toBeGreaterThan(0);
+    if (name !== "restart of all members")
+      expect([waits?.longestReadMs, stallMs]).toEqual([expect.any(Number), expect.any(Number)]);
+  }
+}, 120_000);

@@ -1,8 +1,8 @@
-import { appendFileSync, existsSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { etcdBinary } from "./etcd-binary.ts";
 import { type LoadKind } from "./load.ts";
 import { fill, measure, median, type Measurement } from "./measurement.ts";
 import { startConcord, startEtcd, type Subject } from "./subjects.ts";
@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   const measureMs = positive("seconds", values.small ? 0.5 : 4) * 1000;
   const kinds = KINDS.filter((kind) => values.kinds.split(",").includes(kind));
   if (kinds.length === 0) throw new Error(`--kinds is "${values.kinds}", expected some of ${KINDS.join(",")}`);
-  const etcd = values.etcd === "none" ? undefined : (values.etcd ?? onPath("etcd"));
+  const etcd = etcdBinary(values.etcd);
   const syncMs = fdatasyncMs(tmpdir());
   const subjects: Subject[] = [];
   try {
@@ -123,11 +123,6 @@ function printRow(row: Row | undefined, first: boolean): void {
 function record(found: object): void {
   const line = { at: new Date().toISOString(), node: process.version, ...found };
   appendFileSync(RESULTS, `${JSON.stringify(line)}\n`);
-}
-
-function onPath(program: string): string | undefined {
-  const directories = (process.env["PATH"] ?? "").split(delimiter).filter((directory) => directory !== "");
-  return directories.map((directory) => join(directory, program)).find((path) => existsSync(path));
 }
 
 function positive(name: "rounds" | "seconds", byDefault: number): number {

@@ -13,6 +13,8 @@ export interface Subject {
   readonly name: "concord" | "etcd";
   readonly members: readonly LocalMember[];
   readonly pids: readonly number[];
+  /** Kills all members at once, and starts them again on what they have on disk. */
+  crash(): Promise<void>;
   /** host:port of the member that leads now. */
   leader(): Promise<string>;
   stop(): Promise<void>;
@@ -29,7 +31,13 @@ export async function startConcord(size: number): Promise<Subject> {
   return {
     name: "concord",
     members: cluster.members,
-    pids: cluster.members.map((member) => cluster.processOf(member).pid ?? 0),
+    get pids() {
+      return cluster.members.map((member) => cluster.processOf(member).pid ?? 0);
+    },
+    crash: async () => {
+      await Promise.all(cluster.members.map(async (member) => cluster.end(member, "SIGKILL")));
+      for (const member of cluster.members) cluster.run(member);
+    },
     leader: async () => new URL((await cluster.leader()).clientUrl).host,
     stop: async () => {
       // An orderly end, so that profiles of the members are written.
@@ -46,8 +54,9 @@ const LOOK_PERIOD_MS = 50;
 export async function startEtcd(binary: string, size: number): Promise<Subject> {
   const directory = mkdtempSync(join(tmpdir(), "etcd-bench-"));
   const members = await freeMembers(directory, size);
-  const children = members.map((member) => spawnEtcd(binary, member, members));
-  const stop = async (): Promise<void> => {
+  const spawnAll = (): ChildProcess[] => members.map((member) => spawnEtcd(binary, member, members));
+  let children = spawnAll();
+  const kill = async (): Promise<void> => {
     await Promise.all(
       children.map(async (child) => {
         if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
@@ -56,6 +65,9 @@ export async function startEtcd(binary: string, size: number): Promise<Subject> 
         await exit;
       }),
     );
+  };
+  const stop = async (): Promise<void> => {
+    await kill();
     rmSync(directory, { recursive: true, force: true });
   };
   const leader = async (): Promise<string> => etcdLeader(members);
@@ -65,7 +77,19 @@ export async function startEtcd(binary: string, size: number): Promise<Subject> 
     await stop();
     throw error;
   }
-  return { name: "etcd", members, pids: children.map(({ pid }) => pid ?? 0), leader, stop };
+  return {
+    name: "etcd",
+    members,
+    get pids() {
+      return children.map(({ pid }) => pid ?? 0);
+    },
+    crash: async () => {
+      await kill();
+      children = spawnAll();
+    },
+    leader,
+    stop,
+  };
 }
 
 function spawnEtcd(binary: string, member: LocalMember, all: readonly LocalMember[]): ChildProcess {

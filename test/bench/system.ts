@@ -14,6 +14,12 @@ export function cpuSecondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
+/** Memory of a process that is in use now, bytes. */
+export function residentBytesOf(pid: number): number {
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+  return Number(kibibytes) * 1024;
+}
+
 /** Processor seconds that the whole machine has used. */
 export function machineCpuSeconds(): number {
   const [first = ""] = readFileSync("/proc/stat", "latin1").split("\n");

@@ -40,6 +40,13 @@ interface RangeResponse {
   readonly header: { readonly revision: string };
   readonly kvs: readonly { readonly key: Buffer; readonly value: Buffer; readonly version: string }[];
   readonly more: boolean;
+  readonly count: string;
+}
+
+export interface Page extends Pick<RangeResponse, "kvs"> {
+  readonly revision: number;
+  /** Keys from the first one of this page to the end of the range, those of later pages too. */
+  readonly count: number;
 }
 
 interface StatusResponse {
@@ -84,18 +91,54 @@ export class EtcdClient {
   /** As `list`, with the revision that all pages are of. */
   async listing(prefix: string, timeoutMs: number): Promise<Listing> {
     const rows: KeyValue[] = [];
+    let revision = 0;
+    for await (const page of this.pages(prefix, timeoutMs)) {
+      ({ revision } = page);
+      for (const { key, value, version } of page.kvs)
+        rows.push({ key: key.toString(), value: value.toString(), version: Number(version) });
+    }
+    return { revision, rows };
+  }
+
+  /** The pages of a listing, all of the revision of the first one. */
+  async *pages(prefix: string, timeoutMs: number): AsyncGenerator<Page> {
     const end = prefixEnd(prefix);
     let revision = "0";
     for (let from = Buffer.from(prefix); ;) {
       const request = { key: from, range_end: end, limit: String(PAGE_KEYS), revision };
-      const { header, kvs, more } = await this.#unary<RangeResponse>("KV", "Range", request, timeoutMs);
+      const { header, kvs, more, count } = await this.#unary<RangeResponse>("KV", "Range", request, timeoutMs);
       if (revision === "0") ({ revision } = header);
-      for (const { key, value, version } of kvs)
-        rows.push({ key: key.toString(), value: value.toString(), version: Number(version) });
+      yield { revision: Number(revision), kvs, count: Number(count) };
       const last = kvs.at(-1);
-      if (!more || last === undefined) return { revision: Number(revision), rows };
+      if (!more || last === undefined) return;
       from = Buffer.concat([last.key, Buffer.of(0)]);
     }
+  }
+
+  async count(prefix: string, timeoutMs: number): Promise<number> {
+    const request = { key: Buffer.from(prefix), range_end: prefixEnd(prefix), count_only: true };
+    return Number((await this.#unary<RangeResponse>("KV", "Range", request, timeoutMs)).count);
+  }
+
+  /** @returns how many there were */
+  async deletePrefix(prefix: string, timeoutMs: number): Promise<number> {
+    const request = { key: Buffer.from(prefix), range_end: prefixEnd(prefix) };
+    return Number((await this.#unary<{ readonly deleted: string }>("KV", "DeleteRange", request, timeoutMs)).deleted);
+  }
+
+  /** Of all keys with their history, at the newest revision. */
+  async hash(timeoutMs: number): Promise<number> {
+    return (await this.#unary<{ readonly hash: number }>("Maintenance", "HashKV", { revision: "0" }, timeoutMs)).hash;
+  }
+
+  /** Reads a snapshot to its end. @returns its bytes */
+  async snapshot(): Promise<number> {
+    const { path, requestSerialize, responseDeserialize } = definitionOf("Maintenance", "Snapshot");
+    const deserialize = responseDeserialize as (bytes: Buffer) => { readonly blob: Buffer };
+    const stream = this.#client.makeServerStreamRequest(path, requestSerialize, deserialize, {});
+    let bytes = 0;
+    for await (const { blob } of stream as AsyncIterable<{ readonly blob: Buffer }>) bytes += blob.length;
+    return bytes;
   }
 
   /** Operations that happen together. @returns their revision */

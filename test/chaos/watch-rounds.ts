@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type ProcessCluster } from "./cluster.ts";
 import { EmbeddedMember } from "./embedded-member.ts";
 import { EtcdClient } from "./etcd-client.ts";
+import { SessionDoor } from "./session-door.ts";
 import { GatewayDoor, GrpcDoor, RestDoor, type WatchDoor } from "./watch-doors.ts";
 import { WatchHistory } from "./watch-history.ts";
 import { WatchWriters } from "./watch-writers.ts";
@@ -35,7 +36,13 @@ export async function watchThroughFaults(cluster: ProcessCluster, events: number
   await cluster.healthy();
   const embedded = await EmbeddedMember.join(cluster);
   const { endpoints } = cluster;
-  const doors: WatchDoor[] = [new GrpcDoor(endpoints), new GatewayDoor(endpoints), new RestDoor(endpoints), embedded];
+  const doors: WatchDoor[] = [
+    new GrpcDoor(endpoints),
+    new GatewayDoor(endpoints),
+    new RestDoor(endpoints),
+    new SessionDoor(endpoints),
+    embedded,
+  ];
   const history = new WatchHistory(WRITERS);
   const newest = (): number => history.newest;
   const readers = doors.flatMap((door, attempt) =>

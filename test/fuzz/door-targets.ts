@@ -22,10 +22,12 @@ import { parseJson } from "../../node/api/gateway/json.ts";
 import { gatewayRoutes } from "../../node/api/gateway/routes.ts";
 import { MessageReader, frameMessage } from "../../node/api/grpc/framing.ts";
 import { parseTimeout } from "../../node/api/grpc/headers.ts";
+import { decodeServerMessages, encodeServerMessages } from "../../node/client/wire/answers.ts";
+import { decodeClientMessages, encodeClientMessages } from "../../node/client/wire/requests.ts";
 import { decodeCommand, encodeCommand } from "../../node/codec/command.ts";
 import { Machine } from "../../node/machine/machine.ts";
-import { type ReadOperation, type Command } from "../../node/machine/commands.ts";
-import { Fixture, put } from "../model/machine-fixture.ts";
+import { type Command, type Operation, type ReadOperation } from "../../node/machine/commands.ts";
+import { Fixture, put, range, remove, txn } from "../model/machine-fixture.ts";
 import { type FuzzTarget, refusing } from "./target.ts";
 
 // What clients send.
@@ -169,6 +171,31 @@ export const DOOR_TARGETS: readonly FuzzTarget[] = [
         // What was read is written for the same door that takes it from gRPC.
         const bytes = route.serialize(message);
         definitions.get(route.method)?.decode(bytes);
+      }
+    },
+  },
+  {
+    name: "frames of sessions, and what they do",
+    seeds: [
+      encodeClientMessages([
+        { type: "hello", id: 0, version: 1 },
+        { type: "request", id: 1, request: put("a", "2"), settings: {} },
+        { type: "request", id: 2, request: range("a", "c"), settings: { level: "eventual" } },
+        { type: "request", id: 3, request: txn([], [put("b", "1")], [remove("a")]), settings: {} },
+        { type: "cancel", id: 2 },
+      ]),
+      encodeServerMessages([
+        { type: "watching", id: 1, revision: 5 },
+        { type: "progress", id: 1, revision: 6 },
+        { type: "ended", id: 1, reason: "slow", nextRevision: 7 },
+      ]),
+    ],
+    run: (input) => {
+      refusing(() => decodeServerMessages(input));
+      for (const message of refusing(() => decodeClientMessages(input)) ?? []) {
+        if (message.type !== "request") continue;
+        const { request } = message;
+        if (["put", "range", "delete", "touch", "txn"].includes(request.type)) carryOut(request as Operation);
       }
     },
   },

@@ -1,4 +1,5 @@
 import { ConcordError } from "../../node/client/errors.ts";
+import { WireError } from "../../node/client/wire/fields.ts";
 import { CodecError } from "../../node/codec/bytes.ts";
 import { CorruptPageError } from "../../node/machine/page-bytes.ts";
 
@@ -18,7 +19,7 @@ export function refusing<T>(decode: () => T): T | undefined {
   try {
     return decode();
   } catch (error) {
-    const atFault = error instanceof CodecError || error instanceof CorruptPageError;
+    const atFault = [CodecError, CorruptPageError, WireError].some((refusal) => error instanceof refusal);
     if (atFault || ConcordError.is(error)) return undefined;
     throw error;
   }

@@ -22,7 +22,7 @@ test("every door tells of every change, once, in order, its txn whole, through k
   const { events, readers } = await watchThroughFaults(cluster, EVENTS, KILLS);
   expect(events).toBeGreaterThanOrEqual(EVENTS);
   expect(readers.map(({ door }) => door)).toEqual(
-    ["etcd gRPC", "JSON gateway", "REST events", "in process"].flatMap((door) => [door, door]),
+    ["etcd gRPC", "JSON gateway", "REST events", "WebSocket session", "in process"].flatMap((door) => [door, door]),
   );
   for (const reader of readers) expect(reader).toMatchObject({ door: reader.door, verdict: NO_FAULTS });
   // Somebody was cut off, and went on.
