@@ -44,6 +44,8 @@ export interface Settings {
   readonly leaseHolders: number;
   /** Clients that keep a row with a time to live. */
   readonly rowHolders: number;
+  /** Of the clients: those that send every put with an idempotency key until it is answered. */
+  readonly keyedClients: number;
 }
 
 /** Nothing happens by chance but delays: a scenario has the stage. */
@@ -100,5 +102,6 @@ export function drawSettings(random: Prng): Settings {
     ]),
     leaseHolders: random.pick([0, 0, 1, 3]),
     rowHolders: random.pick([0, 0, 1, 2]),
+    keyedClients: random.pick([0, 0, 1, 3]),
   };
 }

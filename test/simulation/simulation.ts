@@ -104,10 +104,10 @@ export class Simulation {
     const founders = this.nodes.slice(0, this.settings.nodes);
     this.administrator = new Administrator(this, this.random.fork("administrator"), founders);
     for (const node of this.nodes) node.disk.faults.delayMs = this.settings.syncDelayMs;
-    this.#clients = Array.from(
-      { length: this.settings.clients },
-      (_, position) => new Client(this, `c${position}`, this.random.fork(`client-${position}`)),
-    );
+    this.#clients = Array.from({ length: this.settings.clients }, (_, position) => {
+      const keyed = position < this.settings.keyedClients;
+      return new Client(this, `c${position}`, { keyed, random: this.random.fork(`client-${position}`) });
+    });
     this.#holders = [
       ...Array.from(
         { length: this.settings.leaseHolders },
@@ -203,7 +203,7 @@ export class Simulation {
       Object.assign(node.disk.faults, { delayMs: [0.05, 0.3], spaceBytes: Infinity, syncFails: 0, slowSyncs: 0 });
       if (this.administrator.wanted.has(node) && !node.removed && !node.lostData) node.start();
     }
-    const writer = new Client(this, "last", this.random.fork("last"));
+    const writer = new Client(this, "last", { keyed: false, random: this.random.fork("last") });
     let written = false;
     writer.writeUntilAcknowledged(() => {
       written = true;
