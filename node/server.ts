@@ -3,7 +3,10 @@ import { type Assembled, openMember } from "./assembly.ts";
 import { ConcordError } from "./client/errors.ts";
 import { BULK_ITEMS_MAX } from "./client/rest.ts";
 import { type Configuration, type TlsFiles } from "./config/configuration.ts";
+import { type NodeHandle } from "./observability/events.ts";
 import { type Logger } from "./observability/log.ts";
+import { logSlowRequests } from "./observability/slow-requests.ts";
+import type { Tracing } from "./observability/tracing.ts";
 import { TlsSource } from "./security/tls.ts";
 import { VERSION } from "./version.ts";
 
@@ -17,6 +20,8 @@ export class NodeServer {
   readonly #sources: TlsSource[] = [];
   #assembled: Assembled | undefined;
   #doors: Doors | undefined;
+  #tracing: Tracing | undefined;
+  #endSlowLog: () => void = () => undefined;
   #stopping: Promise<void> | undefined;
   #fail: (error: Error) => void = () => undefined;
   /** Resolves with the reason when this member must not go on. */
@@ -72,6 +77,8 @@ export class NodeServer {
         version: VERSION,
         peers: peerStatistics,
       });
+      this.#endSlowLog = logSlowRequests(node.handle, this.#logger, configuration.slowRequestMs);
+      await this.#trace(node.handle);
       const { clientUrls, metricsUrls } = await this.#doors.open();
       this.#logger.info("Listening", { clientUrls, metricsUrls, peerUrls: configuration.listenPeerUrls });
     } catch (error) {
@@ -103,7 +110,24 @@ export class NodeServer {
     await this.#assembled?.node.handOver(HAND_OVER_MS);
     await this.#doors?.close();
     await this.#assembled?.close();
+    this.#endSlowLog();
+    await this.#tracing?.close();
     for (const source of this.#sources) source.close();
+  }
+
+  /** The libraries are loaded by those who want traces. */
+  async #trace(handle: NodeHandle): Promise<void> {
+    const { otlpEndpoint, distributedTracingServiceName, distributedTracingInstanceId } = this.#configuration;
+    if (otlpEndpoint === "") return;
+    const { Tracing } = await import("./observability/tracing.ts");
+    this.#tracing = new Tracing(handle, {
+      endpoint: otlpEndpoint,
+      serviceName: distributedTracingServiceName,
+      instanceId: distributedTracingInstanceId,
+      samplesPerMillion: this.#configuration.distributedTracingSamplingRate,
+      version: VERSION,
+      logger: this.#logger,
+    });
   }
 
   #tls(files: TlsFiles | undefined): TlsSource | undefined {

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { type Command } from "../machine/commands.ts";
 import { CodecError } from "./bytes.ts";
-import { decodeEntry, encodeEntry, type EntryHeader, TRACE_BYTES, UnsupportedEntryError } from "./entry-header.ts";
+import { decodeEntry, encodeEntry, type EntryHeader, UnsupportedEntryError } from "./entry-header.ts";
+import { TRACE_BYTES } from "./trace.ts";
 
 const COMMAND: Command = { type: "compact", revision: 7 };
 const PLAIN: EntryHeader = { groupId: 0, machineVersion: 1, clusterTimeMs: 12, wallTimeMs: 1_700_000_000_000 };

@@ -3,6 +3,7 @@ import { type Idempotency } from "../machine/machine-types.ts";
 import { ByteReader, ByteWriter, CodecError } from "./bytes.ts";
 import { readCommand, writeCommand } from "./command.ts";
 import { readIdempotency, writeIdempotency } from "./idempotency.ts";
+import { TRACE_BYTES } from "./trace.ts";
 
 /**
  * The data of a normal log entry: a header, then one command.
@@ -16,8 +17,6 @@ import { readIdempotency, writeIdempotency } from "./idempotency.ts";
  */
 export const ENTRY_FORMAT_VERSION = 1;
 
-/** Bytes of a trace context: trace id (16) and span id (8), W3C Trace Context. */
-export const TRACE_BYTES = 24;
 /** Longest actor id, in bytes of UTF-8. */
 export const ACTOR_BYTES_MAX = 1024;
 /** How a value is to be read: codes of the native door, 0 for plain bytes and no encoding. One byte each. */

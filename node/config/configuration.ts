@@ -22,7 +22,10 @@ export interface TlsFiles {
 
 /** All settings, checked against each other, defaults worked out, deeply frozen. */
 export interface Configuration extends Readonly<
-  Omit<Settings, "watchProgressNotifyInterval" | "idempotencyTtl" | "idempotencyBytesMax">
+  Omit<
+    Settings,
+    "watchProgressNotifyInterval" | "idempotencyTtl" | "idempotencyBytesMax" | "warningUnaryRequestDuration"
+  >
 > {
   /** The founding list; empty in mode `wait`. */
   readonly initialMembers: readonly InitialMember[];
@@ -30,6 +33,8 @@ export interface Configuration extends Readonly<
   readonly peerTls: TlsFiles | undefined;
   readonly autoCompaction: AutoCompaction;
   readonly watchProgressNotifyIntervalMs: number;
+  /** Infinite: no request is warned of. */
+  readonly slowRequestMs: number;
   /** What the person who started the node should know: flags of etcd that have no effect. */
   readonly warnings: readonly string[];
   /** Of the outcomes of writes with idempotency keys. */
@@ -60,7 +65,8 @@ interface Circumstances {
  * @throws ConcordError `CONCORD_CONFIGURATION_INVALID`
  */
 export function derive(settings: Settings, { given, warnings, memoryBytes }: Circumstances): Configuration {
-  const { watchProgressNotifyInterval, idempotencyTtl, idempotencyBytesMax, ...kept } = settings;
+  const { watchProgressNotifyInterval, idempotencyTtl, idempotencyBytesMax, warningUnaryRequestDuration, ...kept } =
+    settings;
   const clientTls = tlsFiles(settings, "client");
   const peerTls = tlsFiles(settings, "peer");
   if (settings.electionTimeout < settings.heartbeatInterval * HEARTBEATS_PER_ELECTION_MIN) {
@@ -98,6 +104,9 @@ export function derive(settings: Settings, { given, warnings, memoryBytes }: Cir
     peerTls,
     autoCompaction: autoCompaction(settings, startedLikeEtcd(given)),
     watchProgressNotifyIntervalMs: progressInterval(watchProgressNotifyInterval),
+    slowRequestMs: slowRequest(warningUnaryRequestDuration),
+    otlpEndpoint: otlpEndpoint(settings.otlpEndpoint),
+    distributedTracingInstanceId: settings.distributedTracingInstanceId || settings.name,
     warnings,
     idempotency: {
       ttlMs: idempotencyTtlMs(idempotencyTtl),
@@ -246,6 +255,20 @@ function progressInterval(text: string): number {
   const interval = durationMs(text);
   if (interval !== undefined && interval >= 100) return interval;
   throw invalid(`--watch-progress-notify-interval is "${text}", expected a duration of at least 100ms`);
+}
+
+function slowRequest(text: string): number {
+  const durationOrZero = text === "0" ? 0 : durationMs(text);
+  if (durationOrZero === undefined)
+    throw invalid(`--warning-unary-request-duration is "${text}", expected a duration like 300ms, or 0`);
+  return durationOrZero === 0 ? Number.POSITIVE_INFINITY : durationOrZero;
+}
+
+/** Without the slash at its end. */
+function otlpEndpoint(text: string): string {
+  if (text === "") return text;
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text.replace(/\/+$/, "");
+  throw invalid(`--otlp-endpoint is "${text}", expected an http or https URL like http://localhost:4318`);
 }
 
 function invalid(sentence: string): ConcordError {

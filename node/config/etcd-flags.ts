@@ -35,9 +35,6 @@ export const FLAGS_WITHOUT_EFFECT: readonly string[] = [
   "discovery-srv-name",
   "discovery-user",
   "distributed-tracing-address",
-  "distributed-tracing-instance-id",
-  "distributed-tracing-sampling-rate",
-  "distributed-tracing-service-name",
   "downgrade-check-time",
   "enable-distributed-tracing",
   "enable-log-rotation",
@@ -73,8 +70,13 @@ export const FLAGS_WITHOUT_EFFECT: readonly string[] = [
   "v2-deprecation",
   "wal-dir",
   "warning-apply-duration",
-  "warning-unary-request-duration",
 ];
+
+/** What to give instead of a flag without effect, where there is something. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  "distributed-tracing-address": "; traces are sent over HTTP to --otlp-endpoint",
+  "enable-distributed-tracing": "; traces are sent once --otlp-endpoint is given",
+};
 
 interface RefusedFlag {
   /** Values that ask for nothing. */
@@ -142,7 +144,7 @@ export function etcdWarnings(
     if (typeof value !== "string" || (given === undefined && value === "")) continue;
     const label = given === undefined ? variable : `--${flag}`;
     const refused = REFUSED_FLAGS[flag];
-    if (refused === undefined) warnings.push(`${label} has no effect`);
+    if (refused === undefined) warnings.push(`${label} has no effect${INSTEAD[flag] ?? ""}`);
     else if (!refused.harmless.includes(value)) {
       const code = given === undefined ? "CONCORD_CONFIGURATION_INVALID" : "CONCORD_USAGE";
       throw new ConcordError(

@@ -201,6 +201,27 @@ describe("etcd's own flags and variables", () => {
     );
   });
 
+  test("its flags of tracing are settings, where they fit; OpenTelemetry's variables say the same", () => {
+    const argv = ["--distributed-tracing-sampling-rate=500", "--enable-distributed-tracing=true", "--name=m"];
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "https://collector:4318/", OTEL_SERVICE_NAME: "store" };
+    expect(load([...argv, "--warning-unary-request-duration=0"], env)).toMatchObject({
+      otlpEndpoint: "https://collector:4318",
+      distributedTracingServiceName: "store",
+      distributedTracingInstanceId: "m",
+      distributedTracingSamplingRate: 500,
+      slowRequestMs: Number.POSITIVE_INFINITY,
+      warnings: ["--enable-distributed-tracing has no effect; traces are sent once --otlp-endpoint is given"],
+    });
+    expect(load([], { ...env, CONCORD_OTLP_ENDPOINT: "http://other:4318" }).otlpEndpoint).toBe("http://other:4318");
+    expect(load([])).toMatchObject({ otlpEndpoint: "", enableGrpcGateway: true, slowRequestMs: 300 });
+    expect(refusal(["--otlp-endpoint=collector:4318"])).toBe(
+      'CONCORD_CONFIGURATION_INVALID: --otlp-endpoint is "collector:4318", expected an http or https URL like http://localhost:4318',
+    );
+    expect(refusal(["--warning-unary-request-duration=soon"])).toBe(
+      'CONCORD_CONFIGURATION_INVALID: --warning-unary-request-duration is "soon", expected a duration like 300ms, or 0',
+    );
+  });
+
   test("what has no effect here is accepted with a warning, once", () => {
     const argv = ["--memory-mlock", "--max-wals=7", "--unsafe-no-fsync", "--discovery=", "--auto-tls=false"];
     const env = { ETCD_LOGGER: "zap", ETCD_MAX_WALS: "5", ETCD_CORS: "", ETCD_NONSENSE: "1", ETCD_PORT_2379_TCP: "x" };

@@ -94,6 +94,12 @@ function flagOf(name: SettingName): Option {
   return option;
 }
 
+/** Variables of OpenTelemetry that say the same as a setting. */
+const SHARED_VARIABLES: Partial<Readonly<Record<SettingName, string>>> = {
+  otlpEndpoint: "OTEL_EXPORTER_OTLP_ENDPOINT",
+  distributedTracingServiceName: "OTEL_SERVICE_NAME",
+};
+
 function pick(
   name: SettingName,
   flags: Readonly<Record<string, unknown>>,
@@ -108,6 +114,10 @@ function pick(
   if (variable !== undefined && variable !== "") return [variable, { kind: "variable", label: variableName(name) }];
   const etcds = env[etcdVariableName(name)];
   if (etcds !== undefined && etcds !== "") return [etcds, { kind: "variable", label: etcdVariableName(name) }];
+  const shared = SHARED_VARIABLES[name];
+  const common = shared === undefined ? undefined : env[shared];
+  if (shared !== undefined && common !== undefined && common !== "")
+    return [common, { kind: "variable", label: shared }];
   if (file.has(name)) return [file.get(name), { kind: "file", label: `"${flagName(name)}" in ${path}` }];
   const fallback = settingSchema(name).default;
   return [Array.isArray(fallback) ? fallback.slice() : fallback, { kind: "default", label: name }];

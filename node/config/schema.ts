@@ -178,6 +178,21 @@ const LOGGING = {
     ["debug", "info", "warn", "error", "dpanic", "panic", "fatal"],
     "info",
   ),
+  warningUnaryRequestDuration: text("Requests that take longer are warned of; 0: none", "300ms", "duration"),
+};
+
+const TRACING = {
+  otlpEndpoint: text(
+    "Where OTLP over HTTP is received, such as http://localhost:4318: traces go to its /v1/traces. OTEL_EXPORTER_OTLP_ENDPOINT says the same, and the exporter knows OTEL_EXPORTER_OTLP_HEADERS. Empty: no traces",
+    "",
+    "url",
+  ),
+  distributedTracingSamplingRate: whole(
+    "Of a million requests without a trace of their own, how many begin one; those that their client samples always are",
+    { minimum: 0, maximum: 1_000_000, default: 0, placeholder: "requests" },
+  ),
+  distributedTracingServiceName: text("Name of the service in traces; also OTEL_SERVICE_NAME", "concord", "name"),
+  distributedTracingInstanceId: text("Name of this member in traces. Empty: --name", "", "name"),
 };
 
 /** Groups in the order of `--help`. */
@@ -189,10 +204,11 @@ export const SETTING_GROUPS = [
   { title: "Storage", properties: STORAGE },
   { title: "Limits", properties: LIMITS },
   { title: "Logging", properties: LOGGING },
+  { title: "Tracing", properties: TRACING },
 ] as const;
 
 export const SettingsSchema = Type.Object(
-  { ...MEMBER, ...ADDRESSES, ...SECURITY, ...CONSENSUS, ...STORAGE, ...LIMITS, ...LOGGING },
+  { ...MEMBER, ...ADDRESSES, ...SECURITY, ...CONSENSUS, ...STORAGE, ...LIMITS, ...LOGGING, ...TRACING },
   { additionalProperties: false },
 );
 

@@ -1,4 +1,6 @@
 import { destination, pino } from "pino";
+import { currentRequest } from "./channels.ts";
+import { type ApiRequest } from "./events.ts";
 
 /** Where a node writes what happened. Messages are constants, so that they can be searched for; data goes into fields. */
 export interface Logger {
@@ -19,7 +21,10 @@ export interface JsonLoggerOptions {
   readonly stream?: { write(line: string): void };
 }
 
-/** One JSON object a line: `time` (RFC 3339), `level`, `message`, fields. Errors under `error` keep their stack and cause. */
+/**
+ * One JSON object a line: `time` (RFC 3339), `level`, `message`, fields. Errors under `error` keep their stack and cause. What
+ * is said on behalf of a traced request has its `trace_id` and `span_id`.
+ */
 export function jsonLogger(options: JsonLoggerOptions): Logger {
   const inner = pino(
     {
@@ -27,6 +32,7 @@ export function jsonLogger(options: JsonLoggerOptions): Logger {
       messageKey: "message",
       errorKey: "error",
       base: { ...options.fields },
+      mixin: () => traceFields(currentRequest.getStore()),
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
@@ -38,6 +44,15 @@ export function jsonLogger(options: JsonLoggerOptions): Logger {
     warn: (message, fields) => inner.warn(fields ?? {}, message),
     error: (message, fields) => inner.error(fields ?? {}, message),
   };
+}
+
+/** The fields of a line about a request: none when it is not traced. */
+export function traceFields(request: ApiRequest | undefined): {
+  readonly trace_id?: string;
+  readonly span_id?: string;
+} {
+  const trace = request?.trace;
+  return trace === undefined ? {} : { trace_id: trace.traceId, span_id: trace.spanId };
 }
 
 /** For embedding and tests: says nothing. */

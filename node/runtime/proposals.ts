@@ -1,5 +1,6 @@
 import { type ConcordError } from "../client/errors.ts";
 import { encodeEntry, type EntryHeader } from "../codec/entry-header.ts";
+import { encodeTrace } from "../codec/trace.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
 import { type Idempotency } from "../machine/machine-types.ts";
 import { type ApiRequest, type TraceContext } from "../observability/events.ts";
@@ -23,8 +24,10 @@ export interface Proposal {
 }
 
 /** The log entry of a write. */
-export function dataOf({ command, idempotency }: Proposal, header: EntryHeader): Uint8Array {
-  return encodeEntry(idempotency === undefined ? header : { ...header, idempotency }, command);
+export function dataOf({ command, idempotency, trace }: Proposal, header: EntryHeader): Uint8Array {
+  if (idempotency === undefined && trace === undefined) return encodeEntry(header, command);
+  const traceBytes = trace === undefined ? undefined : encodeTrace(trace);
+  return encodeEntry({ ...header, idempotency, trace: traceBytes }, command);
 }
 
 interface InLog {

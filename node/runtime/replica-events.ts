@@ -1,8 +1,10 @@
+import { decodeTrace } from "../codec/trace.ts";
 import { type Command, type Outcome } from "../machine/commands.ts";
 import { type Machine } from "../machine/machine.ts";
 import { CHANNELS } from "../observability/channels.ts";
-import { type Election, type NodeHandle, type SnapshotMoved, type TraceContext } from "../observability/events.ts";
+import { type Election, type NodeHandle, type SnapshotMoved } from "../observability/events.ts";
 import { type Entry, type Index, type MemberId, type Role, type Term } from "../raft/types.ts";
+import { type AppliedCommand } from "./apply-queue.ts";
 import { type Environment } from "./environment.ts";
 import { type Proposal } from "./proposals.ts";
 import { type Settled } from "./settled.ts";
@@ -77,11 +79,13 @@ export class ReplicaEvents {
     CHANNELS.committed.publish({ node: this.#node, firstIndex: first.index, lastIndex: last.index });
   }
 
-  applied({ index, term }: Entry, command: Command, outcome: Outcome, trace: TraceContext | undefined): void {
+  applied({ index, term }: Entry, { header, command, outcome }: AppliedCommand): void {
     const node = this.#node;
     const { ok, revision } = outcome;
-    if (CHANNELS.applied.hasSubscribers)
+    if (CHANNELS.applied.hasSubscribers) {
+      const trace = header.trace === undefined ? undefined : decodeTrace(header.trace);
       CHANNELS.applied.publish({ node, index, term, operation: command.type, ok, revision, trace });
+    }
     if (ok && outcome.replayed !== true) this.#changed(command, outcome);
   }
 

@@ -381,7 +381,7 @@ export class Replica {
 
   #onApplied(entry: Entry, result: AppliedCommand | undefined): void {
     this.#options.onApplied?.(entry, this.#machine);
-    if (result !== undefined) this.events.applied(entry, result.command, result.outcome, undefined);
+    if (result !== undefined) this.events.applied(entry, result);
     this.proposals.applied(entry.index, entry.term, result?.outcome);
     // A member has other URLs.
     if (this.#machine.members() !== this.#peersOf) this.#setPeers();

@@ -1,47 +1,21 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { loadConfiguration } from "../../node/config/load.ts";
 import { SILENT_LOGGER } from "../../node/observability/log.ts";
-import { NodeServer } from "../../node/server.ts";
-import { freePort } from "../support/free-port.ts";
 import { etcdClient } from "../support/open-doors.ts";
+import { ServerCluster } from "../support/server-cluster.ts";
 
 // What a scrape of real members shows, with disks and connections of their own.
 
 const WAIT = { timeout: 60_000, interval: 50 };
 
-let directory: string;
-let servers: NodeServer[];
-let urls: string[];
+let cluster: ServerCluster;
+let urls: readonly string[];
 
 beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), "concord-metrics-"));
-  const members = [];
-  for (const name of ["a", "b", "c"]) members.push({ name, client: await freePort(), peer: await freePort() });
-  const list = members.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(",");
-  urls = members.map(({ client }) => `http://127.0.0.1:${client}`);
-  servers = members.map(({ name, peer }, at) => {
-    const flags = [
-      `--name=${name}`,
-      `--data-dir=${join(directory, name)}`,
-      `--listen-client-urls=${urls[at] ?? ""}`,
-      `--advertise-client-urls=${urls[at] ?? ""}`,
-      `--listen-peer-urls=http://127.0.0.1:${peer}`,
-      `--initial-advertise-peer-urls=http://127.0.0.1:${peer}`,
-      `--initial-cluster=${list}`,
-    ];
-    return new NodeServer(loadConfiguration(flags, {}), SILENT_LOGGER);
-  });
-  await Promise.all(servers.map(async (server) => server.start()));
-  await Promise.all(servers.map(async (server) => server.ready()));
+  cluster = await ServerCluster.start(SILENT_LOGGER);
+  urls = cluster.urls;
 }, 90_000);
 
-afterAll(async () => {
-  await Promise.all(servers.map(async (server) => server.stop()));
-  rmSync(directory, { recursive: true, force: true });
-});
+afterAll(async () => cluster.stop());
 
 /** Values by series, as they stand in the text. */
 async function scrape(url: string): Promise<Map<string, number>> {

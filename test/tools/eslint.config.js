@@ -107,7 +107,10 @@ export default tseslint.config(
         "error",
         {
           patterns: [
-            { regex: "/(runtime|service|api|cli|security|index|main)(/|\\.ts|$)", message: "Imports go down only." },
+            {
+              regex: "^\\..*/(runtime|service|api|cli|security|index|main)(/|\\.ts|$)",
+              message: "Imports go down only.",
+            },
           ],
         },
       ],

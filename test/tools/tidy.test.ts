@@ -23,7 +23,7 @@ const CODE = FILES.filter((path) => /\.(ts|js)$/.test(path));
 const SOURCES = CODE.filter((path) => !isTest(path));
 
 /** What a file imports, at once or when it is needed: repository paths as they are, packages by name. */
-function imports(path: string): { readonly to: string; readonly typeOnly: boolean }[] {
+function imports(path: string): { readonly to: string; readonly typeOnly: boolean; readonly later: boolean }[] {
   const from = (to: string): string => (to.startsWith(".") ? posix.normalize(posix.join(dirname(path), to)) : to);
   const found = text(path).matchAll(/^(?:import|export)\s+(type\s+)?([^"';]*?from\s+)?"([^"]+)"/gm);
   const later = text(path).matchAll(/\bawait import\("([^"]+)"\)/g);
@@ -31,8 +31,9 @@ function imports(path: string): { readonly to: string; readonly typeOnly: boolea
     ...[...found].map(([, type, names = "", to = ""]) => ({
       to: from(to),
       typeOnly: type !== undefined || /^\{\s*type [^,}]*(,\s*type [^,}]*)*,?\s*\}/.test(names),
+      later: false,
     })),
-    ...[...later].map(([, to = ""]) => ({ to: from(to), typeOnly: false })),
+    ...[...later].map(([, to = ""]) => ({ to: from(to), typeOnly: false, later: true })),
   ];
 }
 
@@ -99,6 +100,17 @@ test("no file imports itself by way of others", () => {
   };
   for (const path of graph.keys()) visit(path, []);
   expect(cycles).toEqual([]);
+});
+
+test("the libraries of tracing are loaded by nobody who did not switch it on", () => {
+  const tracing = "node/observability/tracing.ts";
+  const wrong = SOURCES.filter((path) =>
+    imports(path).some(
+      ({ to, typeOnly, later }) =>
+        (to.startsWith("@opentelemetry/") && path !== tracing) || (to === tracing && !typeOnly && !later),
+    ),
+  );
+  expect(wrong).toEqual([]);
 });
 
 test("every source file is used", () => {
