@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { ConcordError } from "../client/errors.ts";
+import { addOutputOption } from "./output.ts";
 import { clientTlsFromFiles, type ConnectionOptions } from "../client/http-connection.ts";
 
 /** What a command may touch besides the network. */
@@ -7,6 +8,8 @@ export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   stdout(text: string): void;
   stderr(text: string): void;
+  /** Shows how far something has come in place of what was shown before, to a person who looks on; empty: nothing more. */
+  progress(text: string): void;
   /** Everything on standard input. Rejects with `CONCORD_USAGE` when that is more than a command takes. */
   readStdin(): Promise<Uint8Array>;
   /** Aborted when somebody asks this process to end; asking for it takes the signals over from Node.js. */
@@ -35,13 +38,13 @@ export function addClientOptions(command: Command, io: CommandIo): Command {
     const made = new Option(flags, description);
     return fallback === undefined ? made : made.default(fallback);
   };
-  return command
+  command
     .addOption(option("--endpoints <url,...>", "client URLs of members", env["CONCORD_ENDPOINTS"] ?? ENDPOINT_DEFAULT))
     .addOption(option("--cacert <path>", "CA certificates of the servers (PEM)", env["CONCORD_CACERT"]))
     .addOption(option("--cert <path>", "client certificate (PEM)", env["CONCORD_CERT"]))
     .addOption(option("--key <path>", "private key of the client certificate (PEM)", env["CONCORD_KEY"]))
-    .addOption(option("--timeout <ms>", "milliseconds a request may take", String(TIMEOUT_DEFAULT_MS)))
-    .addOption(new Option("-o, --output <format>", "how to print").choices(["text", "json"]).default("text"));
+    .addOption(option("--timeout <ms>", "milliseconds a request may take", String(TIMEOUT_DEFAULT_MS)));
+  return addOutputOption(command);
 }
 
 /** @throws ConcordError `CONCORD_USAGE` */

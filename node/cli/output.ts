@@ -1,5 +1,13 @@
+import { type Command, Option } from "commander";
 import { type Row } from "../client/rest.ts";
 import { type CommandIo, type OutputFormat } from "./context.ts";
+
+/** For commands that speak to no member; those that do have it among their client options. */
+export function addOutputOption(command: Command): Command {
+  return command.addOption(
+    new Option("-o, --output <format>", "how to print").choices(["text", "json"]).default("text"),
+  );
+}
 
 /** Prints a result once for programs or once for people. */
 export function print(io: CommandIo, format: OutputFormat, result: unknown, text: () => string): void {

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { ConcordError, exitStatus } from "../client/errors.ts";
 import { registerCluster } from "./commands/cluster.ts";
 import { registerKv } from "./commands/kv.ts";
+import { registerSnapshot } from "./commands/snapshot.ts";
 import { registerWatch } from "./commands/watch.ts";
 import { type CommandIo } from "./context.ts";
 
@@ -28,6 +29,7 @@ export function buildProgram(options: ProgramOptions, setStatus: (status: number
   registerKv(program, io);
   registerWatch(program, io);
   registerCluster(program, io, setStatus);
+  registerSnapshot(program, io);
   return program;
 }
 
@@ -73,6 +75,9 @@ export function processIo(env: CommandIo["env"]): CommandIo {
     env,
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
+    progress(text) {
+      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text}`);
+    },
     async readStdin() {
       const chunks: Buffer[] = [];
       let length = 0;

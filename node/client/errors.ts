@@ -96,6 +96,7 @@ export const ERROR_TABLE = {
   CONCORD_DATA_DIR_LOCKED: failed("the data directory is used by another process", 500, 9),
   CONCORD_MEMBER_REMOVED: failed("the member has been removed from the cluster", 410, 9),
   CONCORD_MEMBER_LOST_DATA: failed("this member lost its data; replace it", 500, 9),
+  CONCORD_RESTORE_UNFINISHED: failed("the data directory holds a restore that did not finish", 500, 9),
   CONCORD_CONFIGURATION_INVALID: failed("the configuration is invalid", 500, 3),
   CONCORD_STORAGE_FAILED: failed("the storage of this member failed", 500, 13),
   CONCORD_STORAGE_DAMAGED: failed("the data of this member is damaged", 500, 15),
@@ -128,6 +129,7 @@ const EXIT_BY_CODE: Readonly<Partial<Record<ErrorCode, number>>> = {
   CONCORD_KEY_NOT_FOUND: 1,
   CONCORD_CONFIGURATION_INVALID: 78,
   CONCORD_MEMBER_LOST_DATA: 78,
+  CONCORD_RESTORE_UNFINISHED: 78,
   CONCORD_STORAGE_FAILED: 74,
   /** A removed member has nothing left to do: its end is not a failure. */
   CONCORD_MEMBER_REMOVED: 0,

@@ -120,6 +120,7 @@ export class SnapshotEncoder {
 
 /** Chunks in, pages out. A page is handed out when its own checksum held; the whole is only known by `finish`. */
 export class SnapshotDecoder {
+  readonly #restBytesMax: number;
   readonly #sum = new PageSum();
   #buffer = new Uint8Array(2 * SNAPSHOT_CHUNK_BYTES);
   #start = 0;
@@ -130,6 +131,16 @@ export class SnapshotDecoder {
   #crc = 0;
   #pages = 0;
   #bytes = 0;
+
+  /** @param options `restBytesMax`: bytes that may stand behind the end. @default 0 */
+  constructor(options: { readonly restBytesMax?: number } = {}) {
+    this.#restBytesMax = options.restBytesMax ?? 0;
+  }
+
+  /** What came behind the end. */
+  get rest(): Uint8Array {
+    return this.#ended ? this.#buffer.subarray(this.#start, this.#end) : this.#buffer.subarray(0, 0);
+  }
 
   /** Undefined until its last byte has come. */
   get header(): SnapshotHeader | undefined {
@@ -185,7 +196,8 @@ export class SnapshotDecoder {
   #advance(pages: SnapshotPage[]): boolean {
     const available = this.#buffer.subarray(this.#start, this.#end);
     if (this.#ended) {
-      if (available.length > 0) throw new CodecError(`${available.length} bytes behind the end of the snapshot`);
+      if (available.length > this.#restBytesMax)
+        throw new CodecError(`${available.length} bytes behind the end of the snapshot`);
       return false;
     }
     const length = this.#header === undefined ? headerLength(available) : recordLength(available);

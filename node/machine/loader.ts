@@ -19,6 +19,12 @@ export class StoreLoader {
   readonly #leaves: Leaf[] = [];
   readonly #segments: RecordSegment[] = [];
   readonly #numbers = new Set<number>();
+  readonly #revisionBump: number;
+
+  /** @param revisionBump - added to every revision of the pages; the meta has it already. @default 0 */
+  constructor(revisionBump = 0) {
+    this.#revisionBump = revisionBump;
+  }
 
   page(number: number, bytes: Bytes): void {
     if (!Number.isSafeInteger(number) || number < 1) throw new CorruptPageError(`Page number ${number} is no number`);
@@ -26,7 +32,7 @@ export class StoreLoader {
     this.#numbers.add(number);
     if (isLeasePage(number)) loadLeasePage(this.#store.leases, number, bytes);
     else if (isRecordPage(number)) this.#segments.push(decodeRecordPage(number, bytes));
-    else this.#leaves.push(decodePage(this.#store, number, bytes));
+    else this.#leaves.push(decodePage(this.#store, number, bytes, this.#revisionBump));
   }
 
   finish(metaBytes: Bytes, machineVersionMax: number): { readonly store: Store; readonly meta: Meta } {

@@ -82,6 +82,12 @@ export interface MachineLoader<M> {
   finish(meta: Uint8Array): M;
 }
 
+/** The same for a state that becomes that of a new cluster; its meta was given. */
+export interface MachineRestorer<M> extends Pick<MachineLoader<M>, "page"> {
+  /** @throws CorruptPageError when pages and meta do not fit together. */
+  finish(): M;
+}
+
 /** The hash of one revision of the store, in slices. */
 export interface HashTask {
   /** Works on at most `units` versions. Undefined: not finished. */

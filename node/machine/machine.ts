@@ -313,9 +313,9 @@ export class Machine {
   }
 
   /** Builds a machine from the pages and meta of a frozen state; its pages count as checkpointed. */
-  static loader(options: MachineOptions): MachineLoader<Machine> {
+  static loader(options: MachineOptions, revisionBump = 0): MachineLoader<Machine> {
     const machine = new Machine(options);
-    const loader = new StoreLoader();
+    const loader = new StoreLoader(revisionBump);
     return {
       page: (number, bytes) => loader.page(number, bytes),
       finish: (metaBytes) => {

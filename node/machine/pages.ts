@@ -75,8 +75,14 @@ function writeVersion({ versions, slab }: Store, version: number, endMs: number,
   slab.copyTo(versions.valueAddress(version), length, room.bytes, room.offset);
 }
 
-/** Takes the keys and versions of a page into the store. @returns their leaf. @throws CorruptPageError */
-export function decodePage(store: Store, number: number, bytes: Bytes): Leaf {
+/**
+ * Takes the keys and versions of a page into the store.
+ *
+ * @param revisionBump - added to every revision
+ * @returns their leaf.
+ * @throws CorruptPageError
+ */
+export function decodePage(store: Store, number: number, bytes: Bytes, revisionBump: number): Leaf {
   const reader = new PageReader(bytes, `Page ${number}`);
   const format = reader.u8();
   if (format !== PAGE_FORMAT_VERSION)
@@ -88,20 +94,20 @@ export function decodePage(store: Store, number: number, bytes: Bytes): Leaf {
     if (key.length === 0) reader.fail("has an empty key");
     const previous = leaf.keys.at(-1);
     if (previous !== undefined && store.keys.compare(previous, key) >= 0) reader.fail("has keys out of order");
-    leaf.keys.push(readKey(store, key, reader));
+    leaf.keys.push(readKey(store, key, reader, revisionBump));
   }
   reader.end();
   return leaf;
 }
 
-function readKey(store: Store, key: Bytes, reader: PageReader): number {
+function readKey(store: Store, key: Bytes, reader: PageReader, revisionBump: number): number {
   const slot = store.keys.add(key);
   const count = reader.u32();
   if (count === 0) reader.fail("has a key without versions");
   let weight = PAGE_KEY_BYTES + key.length;
   let previous = 0;
   for (let i = 0; i < count; i += 1) {
-    const version = readVersion(store, slot, previous, i === count - 1, reader);
+    const version = readVersion(store, slot, previous, i === count - 1, reader, revisionBump);
     weight += PAGE_VERSION_BYTES + store.versions.contentLength(version);
     previous = version;
   }
@@ -116,10 +122,13 @@ function readVersion(
   previous: number,
   newest: boolean,
   reader: PageReader,
+  revisionBump: number,
 ): number {
-  const modRevision = reader.u53();
+  const modRevision = reader.u53() + revisionBump;
   const sub = reader.u32();
-  const createRevision = reader.u53();
+  const created = reader.u53();
+  // Of a tombstone it is 0.
+  const createRevision = created === 0 ? 0 : created + revisionBump;
   const version = reader.u53();
   const flags = reader.u8();
   if ((flags & ~KNOWN_FLAGS) !== 0) reader.fail(`has flags ${flags}, this member knows ${KNOWN_FLAGS}`);
@@ -133,7 +142,7 @@ function readVersion(
   const type = flags & CONTENT_TYPE ? reader.raw(reader.u8()) : EMPTY;
   if ((flags & CONTENT_TYPE) !== 0 && type.length === 0) reader.fail("has a content type without characters");
   const value = reader.raw(reader.u32());
-  if (modRevision < 2) reader.fail(`has mod revision ${modRevision}`);
+  if (modRevision < 2 + revisionBump) reader.fail(`has mod revision ${modRevision}`);
   if (tombstone) {
     if (createRevision !== 0 || version !== 0 || lease !== 0n || value.length !== 0 || type.length !== 0)
       reader.fail("has a tombstone with content");

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { chmod, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
@@ -16,8 +16,18 @@ export interface DataDirectory {
   close(): void;
 }
 
+/** The data directory of a member that is being restored from a backup. */
+export interface RestoredDirectory extends DataDirectory {
+  /** From here on a member may start in it: call it when everything else is durable. */
+  finish(): void;
+}
+
 const LOCK_NAME = "lock";
 const HOLDER_NAME = "lock-holder";
+/** Stands in a directory that is being restored, from before the first byte of its data until all of it is durable. */
+const RESTORING_NAME = "restoring";
+/** No data: the lock, the journal that SQLite keeps beside it, and what many file systems have in their root. */
+const OF_EVERY_DIRECTORY: ReadonlySet<string> = new Set([LOCK_NAME, `${LOCK_NAME}-journal`, HOLDER_NAME, "lost+found"]);
 /** Only the owner may enter: keys and values lie in there. */
 const MODE = 0o700;
 const SQLITE_BUSY = 5;
@@ -32,9 +42,56 @@ const SQLITE_BUSY = 5;
  *
  * @throws ConcordError CONCORD_DATA_DIR_LOCKED, with `details.path` and `details.pid`, when another instance uses it
  * @throws ConcordError CONCORD_STORAGE_FAILED when the directory cannot be made or locked
+ * @throws ConcordError CONCORD_RESTORE_UNFINISHED when a restore was interrupted in it
  */
 export async function openDataDirectory(path: string): Promise<DataDirectory> {
+  const opened = await lockDirectory(resolve(path));
+  if (!existsSync(join(opened.path, RESTORING_NAME))) return opened;
+  opened.close();
+  const message = `The restore of the data directory "${opened.path}" did not finish; restore it again`;
+  throw new ConcordError("CONCORD_RESTORE_UNFINISHED", message, { details: { path: opened.path } });
+}
+
+/**
+ * Locks a data directory for a restore, and marks it so that no member starts in it. It must be empty, or hold a restore
+ * that did not finish: that is removed.
+ *
+ * @throws ConcordError CONCORD_USAGE when it holds something else
+ * @throws ConcordError CONCORD_DATA_DIR_LOCKED, CONCORD_STORAGE_FAILED
+ */
+export async function openRestoredDirectory(path: string): Promise<RestoredDirectory> {
+  const disk = new NodeDisk();
   const directory = resolve(path);
+  const marker = join(directory, RESTORING_NAME);
+  /** What an interrupted restore has left. */
+  const leftovers = (): string[] => {
+    const found = disk.list(directory).filter((name) => !OF_EVERY_DIRECTORY.has(name));
+    if (found.length === 0 || disk.exists(marker)) return found;
+    throw new ConcordError("CONCORD_USAGE", `The directory "${directory}" is not empty: it holds ${found[0] ?? ""}`);
+  };
+  let opened: DataDirectory | undefined;
+  try {
+    // Before anything in it is touched, and again once nobody else can.
+    leftovers();
+    opened = await lockDirectory(directory);
+    const others = leftovers();
+    disk.writeFileDurably(marker, new Uint8Array(0));
+    for (const name of others) if (name !== RESTORING_NAME) disk.remove(join(directory, name));
+    disk.syncDirectory(directory);
+  } catch (error) {
+    opened?.close();
+    throw ConcordError.is(error) ? error : unusable(directory, error as Error);
+  }
+  return {
+    ...opened,
+    finish() {
+      disk.remove(marker);
+      disk.syncDirectory(directory);
+    },
+  };
+}
+
+async function lockDirectory(directory: string): Promise<DataDirectory> {
   const warnings: string[] = [];
   try {
     new NodeDisk().makeDirectory(directory);

@@ -36,10 +36,18 @@ export class ProcessCluster {
     for (const { name, clientUrl } of members) this.#clients.set(name, new EtcdClient(clientUrl));
   }
 
-  /** Finds free ports and starts every member. They may not have formed a cluster yet: see `healthy`. */
-  static async start(size = 3): Promise<ProcessCluster> {
+  /**
+   * Finds free ports and starts every member. They may not have formed a cluster yet: see `healthy`.
+   *
+   * @param prepare - their data directories before
+   */
+  static async start(
+    size = 3,
+    prepare: (members: readonly LocalMember[]) => Promise<void> = () => Promise.resolve(),
+  ): Promise<ProcessCluster> {
     const directory = mkdtempSync(join(tmpdir(), "concord-chaos-"));
     const cluster = new ProcessCluster(directory, await freeMembers(directory, size));
+    await prepare(cluster.members);
     for (const member of cluster.members) cluster.run(member);
     return cluster;
   }

@@ -1,9 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { runProgram } from "../../node/cli/program.ts";
 import { ConcordError } from "../../node/client/errors.ts";
+import { type CommandOptions, type CommandResult, runCommand } from "../support/command.ts";
 import { openDoors, type OpenDoors } from "../support/open-doors.ts";
 
 let doors: OpenDoors;
@@ -19,34 +19,8 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** Runs one command line as the executable does. */
-async function run(
-  argv: readonly string[],
-  options: {
-    readonly stdin?: Uint8Array | undefined;
-    readonly endpoints?: string;
-    readonly interrupted?: AbortSignal;
-    readonly onOut?: (text: string) => void;
-  } = {},
-): Promise<{ readonly status: number; readonly out: string; readonly err: string }> {
-  let out = "";
-  let err = "";
-  const status = await runProgram(argv, {
-    version: "1.2.3",
-    registrations: [],
-    io: {
-      env: { CONCORD_ENDPOINTS: options.endpoints ?? doors.url },
-      stdout: (text) => {
-        out += text;
-        options.onOut?.(text);
-      },
-      stderr: (text) => void (err += text),
-      readStdin: () => Promise.resolve(options.stdin ?? new Uint8Array(0)),
-      interrupted: () => options.interrupted ?? new AbortController().signal,
-    },
-  });
-  return { status, out, err };
-}
+const run = (argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> =>
+  runCommand(argv, { endpoints: doors.url, ...options });
 
 test("put, get, get --prefix, del", async () => {
   expect(await run(["put", "a/1", "one"])).toEqual({ status: 0, out: "OK, revision 2\n", err: "" });
@@ -193,15 +167,6 @@ test("status and members", async () => {
 test("transfer by name; a name that nobody has", async () => {
   expect((await run(["transfer", "a"])).out).toBe("Leader is 00000000000000a1\n");
   expect(await run(["transfer", "z"])).toMatchObject({ status: 1, err: expect.stringContaining('"z" is neither') });
-});
-
-test("a snapshot is whole, private, and never half there", async () => {
-  const file = join(directory, "snap");
-  const { out } = await run(["snapshot", file, "-o", "json"]);
-  expect(JSON.parse(out)).toMatchObject({ file, bytes: readFileSync(file).length });
-  expect(statSync(file).mode & 0o777).toBe(0o600);
-  expect(readdirSync(directory)).toEqual(["snap"]);
-  expect((await run(["snapshot", join(directory, "no", "snap")])).status).toBe(74);
 });
 
 test.each<[string, readonly string[], number, RegExp]>([

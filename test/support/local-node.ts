@@ -1,5 +1,6 @@
 import { ConcordError } from "../../node/client/errors.ts";
 import { decodeCommand, encodeCommand } from "../../node/codec/command.ts";
+import { SnapshotEncoder } from "../../node/codec/snapshot.ts";
 import {
   type Command,
   type Member,
@@ -20,6 +21,8 @@ import {
   type Watch,
   type WatchRequest,
 } from "../../node/runtime/node-api.ts";
+import { membersConfiguration } from "../../node/runtime/configuration.ts";
+import { GROUP_ID } from "../../node/runtime/constants.ts";
 import { RunningWatch } from "../../node/runtime/running-watch.ts";
 import { systemEnvironment } from "../../node/runtime/system-environment.ts";
 import { WatchHub } from "../../node/runtime/watch-hub.ts";
@@ -224,9 +227,15 @@ export class LocalNode implements NodeApi {
   async *snapshot(): AsyncIterable<Uint8Array> {
     const frozen = this.machine.freeze({ onlyDirty: false });
     try {
-      for (let pages = frozen.nextPages(65_536); pages !== undefined; pages = frozen.nextPages(65_536)) {
-        for (const page of pages) yield page.bytes;
-      }
+      const encoder = new SnapshotEncoder({
+        groupId: GROUP_ID,
+        clusterId: this.machine.clusterId,
+        snapshot: { index: this.#index, term: 2, configuration: membersConfiguration(this.machine.members()) },
+        machine: frozen.meta,
+      });
+      for (let pages = frozen.nextPages(65_536); pages !== undefined; pages = frozen.nextPages(65_536))
+        yield* encoder.push(pages);
+      yield* encoder.finish();
     } finally {
       frozen.close();
     }

@@ -26,7 +26,7 @@ const SOURCES = CODE.filter((path) => !isTest(path));
 function imports(path: string): { readonly to: string; readonly typeOnly: boolean; readonly later: boolean }[] {
   const from = (to: string): string => (to.startsWith(".") ? posix.normalize(posix.join(dirname(path), to)) : to);
   const found = text(path).matchAll(/^(?:import|export)\s+(type\s+)?([^"';]*?from\s+)?"([^"]+)"/gm);
-  const later = text(path).matchAll(/\bawait import\("([^"]+)"\)/g);
+  const later = text(path).matchAll(/\bimport\("([^"]+)"\)/g);
   return [
     ...[...found].map(([, type, names = "", to = ""]) => ({
       to: from(to),

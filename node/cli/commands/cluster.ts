@@ -1,6 +1,3 @@
-import { createHash } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
 import { type Command } from "commander";
 import { type AdminClient } from "../../client/admin-client.ts";
 import { type MemberStatus } from "../../client/admin.ts";
@@ -17,7 +14,7 @@ import { print, table } from "../output.ts";
 
 const load = async (): Promise<typeof AdminClient> => (await import("../../client/admin-client.ts")).AdminClient;
 
-/** `concord status`, `members`, `transfer`, `snapshot`: they use the admin door. */
+/** `concord status`, `members`, `transfer`: they use the admin door. */
 export function registerCluster(program: Command, io: CommandIo, setStatus: (status: number) => void): void {
   addClientOptions(program.command("status"), io)
     .description("show what every endpoint says of itself; fails when one does not answer or is not running")
@@ -42,13 +39,6 @@ export function registerCluster(program: Command, io: CommandIo, setStatus: (sta
         admin.transfer(member === undefined ? "" : memberId(await admin.status(), member)),
       );
       print(io, options.output, answer, () => `Leader is ${answer.leaderId}\n`);
-    });
-
-  addClientOptions(program.command("snapshot <file>"), io)
-    .description("save all data to a file, which only its owner may read")
-    .action(async (file: string, options: ClientOptions) => {
-      const saved = await atAnyEndpoint(options, load, (admin) => save(admin, file));
-      print(io, options.output, saved, () => `Saved ${saved.bytes} bytes, SHA-256 ${saved.sha256}\n`);
     });
 }
 
@@ -112,35 +102,4 @@ function memberId({ members }: MemberStatus, wanted: string): string {
   const found = members.find((member) => member.id === wanted || member.name === wanted);
   if (found !== undefined) return found.id;
   throw new ConcordError("CONCORD_MEMBER_NOT_FOUND", `"${wanted}" is neither the id nor the name of a member`);
-}
-
-/** Written beside and renamed when it is whole and on disk: a file under the wanted name is never a part of one. */
-async function save(admin: AdminClient, file: string): Promise<{ file: string; bytes: number; sha256: string }> {
-  const partial = `${file}.partial`;
-  const hash = createHash("sha256");
-  let bytes = 0;
-  try {
-    const handle = await open(partial, "w", 0o600);
-    try {
-      for await (const chunk of (await admin.snapshot()) as AsyncIterable<Buffer>) {
-        hash.update(chunk);
-        await handle.writeFile(chunk);
-        bytes += chunk.length;
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, file);
-    const directory = await open(dirname(file), "r");
-    await directory.sync().finally(() => directory.close());
-  } catch (error) {
-    await rm(partial, { force: true });
-    if (ConcordError.is(error)) throw error;
-    const cause = error instanceof Error ? error : new Error(String(error));
-    const message = `The snapshot was not saved to "${file}": ${cause.message}`;
-    // Errors of the file system name the call that failed; those of an interrupted stream do not.
-    throw new ConcordError("syscall" in cause ? "CONCORD_FILE_FAILED" : "CONCORD_UNREACHABLE", message, { cause });
-  }
-  return { file, bytes, sha256: hash.digest("hex") };
 }
