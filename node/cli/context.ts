@@ -120,6 +120,12 @@ export function optionalNumber(flag: string, text: string | undefined, minimum: 
   return text === undefined ? undefined : wholeNumber(flag, text, minimum);
 }
 
+/** As `etcdctl` and this print it; leading zeros may be missing. */
+export function leaseId(flag: string, text: string): string {
+  if (/^[0-9a-f]{1,16}$/.test(text)) return text.padStart(16, "0");
+  throw new ConcordError("CONCORD_USAGE", `${flag} is "${text}", expected a lease id of up to 16 hex digits`);
+}
+
 /** What a command reads: a file, or standard input when none is named. */
 export async function readInput(io: CommandIo, file: string | undefined): Promise<Uint8Array> {
   if (file === undefined || file === "-") return io.readStdin();

@@ -1,7 +1,14 @@
 import { Command, CommanderError } from "commander";
 import { ConcordError, exitStatus } from "../client/errors.ts";
+import { registerBench } from "./commands/bench.ts";
 import { registerCluster } from "./commands/cluster.ts";
+import { registerCompletion } from "./commands/completion.ts";
+import { registerConfig } from "./commands/config.ts";
+import { registerHistory } from "./commands/history.ts";
 import { registerKv } from "./commands/kv.ts";
+import { registerLease } from "./commands/lease.ts";
+import { registerLock } from "./commands/lock.ts";
+import { registerMaintenance } from "./commands/maintenance.ts";
 import { registerSnapshot } from "./commands/snapshot.ts";
 import { registerWatch } from "./commands/watch.ts";
 import { type CommandIo } from "./context.ts";
@@ -28,8 +35,15 @@ export function buildProgram(options: ProgramOptions, setStatus: (status: number
   for (const register of options.registrations) register(program, setStatus);
   registerKv(program, io);
   registerWatch(program, io);
+  registerHistory(program, io);
+  registerLease(program, io);
+  registerLock(program, io, setStatus);
   registerCluster(program, io, setStatus);
+  registerMaintenance(program, io, setStatus);
   registerSnapshot(program, io);
+  registerConfig(program, io);
+  registerBench(program, io, setStatus);
+  registerCompletion(program, io);
   return program;
 }
 

@@ -2,6 +2,7 @@ import { type Readable } from "node:stream";
 import { type Static, type TSchema } from "typebox";
 import { Value } from "typebox/value";
 import {
+  CompactAnswer,
   HashAnswer,
   MembersAnswer,
   MemberStatus,
@@ -69,8 +70,19 @@ export class AdminClient {
     return this.#json(TransferAnswer, post("/admin/v1/transfer", { to }), change(options));
   }
 
-  hash(options?: CallOptions): Promise<HashAnswer> {
-    return this.#json(HashAnswer, { method: "GET", path: "/admin/v1/hash" }, change(options));
+  /**
+   * @param options - `revision`: of the data as it was then; without it, the newest that the member has
+   * @throws ConcordError `CONCORD_COMPACTED`, `CONCORD_FUTURE_REVISION`
+   */
+  hash(options: CallOptions & { readonly revision?: number } = {}): Promise<HashAnswer> {
+    const { revision, ...rest } = options;
+    const query = revision === undefined ? "" : `?revision=${revision}`;
+    return this.#json(HashAnswer, { method: "GET", path: `/admin/v1/hash${query}` }, change(rest));
+  }
+
+  /** Discards the history before a revision. @throws ConcordError `CONCORD_COMPACTED`, `CONCORD_FUTURE_REVISION` */
+  compact(revision: number, options?: CallOptions): Promise<CompactAnswer> {
+    return this.#json(CompactAnswer, post("/admin/v1/compact", { revision }), change(options));
   }
 
   /** The snapshot as it comes. Read it to the end or destroy it; the frames inside carry their own checksums. */

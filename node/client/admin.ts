@@ -12,7 +12,8 @@ import { Type, type Static } from "typebox";
  *     DELETE /admin/v1/members/<id>              -> MembersAnswer
  *     POST /admin/v1/transfer     TransferRequest -> TransferAnswer
  *     GET  /admin/v1/snapshot                    -> the snapshot stream (application/octet-stream)
- *     GET  /admin/v1/hash                        -> HashAnswer
+ *     GET  /admin/v1/hash?revision=              -> HashAnswer       of the newest revision, or of an older one
+ *     POST /admin/v1/compact      CompactRequest -> CompactAnswer     any member; forwarded to the leader
  */
 export const MemberInfo = Type.Object({
   id: Type.String({ pattern: "^[0-9a-f]{16}$", description: "Raft id, 16 hex digits" }),
@@ -116,3 +117,10 @@ export const HashAnswer = Type.Object({
   hash: Type.String(),
 });
 export type HashAnswer = Static<typeof HashAnswer>;
+
+/** History before the revision goes; reads of it and from it on stay. */
+export const CompactRequest = Type.Object({ revision: Type.Integer({ minimum: 1 }) }, { additionalProperties: false });
+export type CompactRequest = Static<typeof CompactRequest>;
+
+export const CompactAnswer = Type.Object({ revision: Type.Integer(), compactRevision: Type.Integer() });
+export type CompactAnswer = Static<typeof CompactAnswer>;

@@ -10,6 +10,7 @@ export {
   type ReadOptions as KvReadOptions,
   type WriteOptions as KvWriteOptions,
 } from "./kv-client.ts";
+export { LeaseClient } from "./lease-client.ts";
 export { WatchClient, type WatchMessage, type WatchOptions as WatchClientOptions } from "./watch-client.ts";
 export {
   clientTlsFromFiles,

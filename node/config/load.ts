@@ -166,7 +166,7 @@ function readSettings(path: string, options: LoadOptions): ReadonlyMap<string, u
 
 /** Variables that belong to Concord without being settings of a node. */
 const OTHER_VARIABLES =
-  /^CONCORD_(CONFIG_FILE|VERIFY|SLOW|ENDPOINTS|CACERT|CERT|KEY|IMAGE|SEEDS?|(E2E|MODEL|OPERATOR|TEST)(_.*)?)$/;
+  /^CONCORD_(CONFIG_FILE|VERIFY|SLOW|ENDPOINTS|CACERT|CERT|KEY|LOCK_KEY|LEASE_ID|FENCING_TOKEN|IMAGE|SEEDS?|(E2E|MODEL|OPERATOR|TEST)(_.*)?)$/;
 /** What Kubernetes puts into every container for a Service whose name begins with `concord`. */
 const SERVICE_VARIABLES = /^CONCORD_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/;
 

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -164,9 +165,80 @@ test("status and members", async () => {
   expect((await run(["get", "nothing"], { endpoints: `${dead},${doors.url}` })).err).toContain("CONCORD_KEY_NOT_FOUND");
 });
 
-test("transfer by name; a name that nobody has", async () => {
-  expect((await run(["transfer", "a"])).out).toBe("Leader is 00000000000000a1\n");
-  expect(await run(["transfer", "z"])).toMatchObject({ status: 1, err: expect.stringContaining('"z" is neither') });
+test("members are added, promoted and removed, and leadership is handed over, by name or id", async () => {
+  expect((await run(["members", "add", "b", "http://127.0.0.1:1,http://127.0.0.1:2"])).out).toBe(
+    "OK, b is added as a learner; 2 members\n",
+  );
+  expect((await run(["members", "list"])).out).toMatch(/00000000000000b2 +b +learner +http:..127.0.0.1:1,http/);
+  expect((await run(["members", "promote", "b"])).out).toBe("OK, b has a vote; 2 members\n");
+  expect((await run(["members", "remove", "00000000000000b2"])).out).toMatch(/is removed; 1 members\n$/);
+  expect((await run(["members", "transfer-leadership", "a"])).out).toBe("OK, leader is 00000000000000a1\n");
+  for (const verb of ["promote", "remove", "transfer-leadership"])
+    expect(await run(["members", verb, "z"])).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('"z" is neither'),
+    });
+});
+
+test("status of the whole cluster, from one endpoint", async () => {
+  const urls = { peerUrls: ["http://127.0.0.1:1"], clientUrls: [doors.url] };
+  await doors.node.propose({ type: "publish", member: "00000000000000a1", name: "a", ...urls });
+  expect(JSON.parse((await run(["status", "--cluster", "-o", "json"])).out)).toMatchObject([{ endpoint: doors.url }]);
+});
+
+test("the history of a key, as far back as there is one", async () => {
+  for (const value of ["1", "2"]) await run(["put", "h", value]);
+  await run(["del", "h"]);
+  expect((await run(["history", "h"])).out).toBe(
+    "REVISION  WHAT    VERSION  LEASE  VALUE\n4         delete  -        -\n3         put     2        -      2\n2         put     1        -      1\n",
+  );
+  const part = await run(["history", "h", "--to", "3", "--limit", "1", "-o", "json"]);
+  expect(JSON.parse(part.out)).toMatchObject({ items: [{ modRevision: 3, valueText: "2" }] });
+  expect((await run(["history", "h", "--from", "4"])).out).not.toContain("put");
+});
+
+test("a configuration is checked as a member takes it", async () => {
+  const file = join(directory, "concord.yaml");
+  writeFileSync(file, "name: n1\nquota-backend-bytes: 1000000000\n");
+  expect(await run(["config", "check", file, "--force-new-cluster=false"])).toMatchObject({
+    status: 0,
+    out: expect.stringContaining('OK, a configuration for member "n1"'),
+  });
+  const json = await run(["config", "check", file, "--name=n2", "-o", "json"]);
+  expect(JSON.parse(json.out)).toMatchObject({
+    settings: { name: "n2", quotaBackendBytes: 1_000_000_000 },
+    warnings: [],
+  });
+  writeFileSync(file, "nmae: n1\n");
+  expect(await run(["config", "check", file])).toMatchObject({ status: 78, err: expect.stringContaining("nmae") });
+  expect(await run(["config", "check", "--heartbeat-interval=x"])).toMatchObject({ status: 64 });
+});
+
+test("a small load: what was asked for is done, and counted", async () => {
+  const flags = ["--total", "60", "--clients", "4", "--keys", "10", "--size", "10", "-o", "json"];
+  const put = JSON.parse((await run(["bench", "put", ...flags])).out) as object;
+  expect(put).toMatchObject({ operation: "put", clients: 4, requests: 60, failed: 0 });
+  expect((await run(["get", "concord-bench/", "--prefix", "--count"])).out).toBe("10\n");
+  expect((await run(["bench", "get", "--total", "20"])).out).toMatch(/P99 MS +MAX MS\nget +16 +10 +10 /);
+  expect(await run(["bench", "put", "--clients", "1001"])).toMatchObject({ status: 64 });
+  expect(await run(["bench", "put"], { endpoints: "http://127.0.0.1:1" })).toMatchObject({ status: 69 });
+});
+
+test("completion knows every command and flag", async () => {
+  const bash = (await run(["completion", "bash"])).out;
+  const complete = (...words: readonly string[]): string[] => {
+    const script = `${bash}\nCOMP_WORDS=(concord ${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length}; _concord; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    return execFileSync("bash", ["-c", script]).toString().trim().split("\n");
+  };
+  expect(complete("me")).toEqual(["members"]);
+  expect(complete("members", "")).toEqual(expect.arrayContaining(["list", "add", "transfer-leadership"]));
+  expect(complete("--endpoints", "x", "snapshot", "restore", "--rev")).toEqual(["--revision-bump"]);
+  expect(complete("lock", "a", "--w")).toEqual(["--wait"]);
+  expect((await run(["completion", "zsh"])).out).toMatch(/^#compdef concord\n/);
+  expect((await run(["completion", "fish"])).out).toContain(
+    "complete -c concord -n '__fish_seen_subcommand_from members; and not __fish_seen_subcommand_from list add promote remove transfer-leadership' -f -a add",
+  );
+  expect(await run(["completion", "tcsh"])).toMatchObject({ status: 64 });
 });
 
 test.each<[string, readonly string[], number, RegExp]>([

@@ -2,6 +2,8 @@ import { pipeline } from "node:stream/promises";
 import { Readable } from "node:stream";
 import {
   AddLearnerRequest,
+  type CompactAnswer,
+  CompactRequest,
   GrantRequest,
   TransferRequest,
   type MemberInfo,
@@ -10,6 +12,7 @@ import {
 import { ConcordError } from "../../client/errors.ts";
 import { type Member } from "../../machine/commands.ts";
 import { badRequest, type Exchange } from "./exchange.ts";
+import { wholeNumber } from "./parameters.ts";
 
 const PREFIX = "/admin/v1/";
 /** A transfer waits for the election of the next leader, a change for its commit. */
@@ -30,9 +33,9 @@ export function isAdminPath(path: string): boolean {
 export async function handleAdmin(exchange: Exchange, options: AdminOptions): Promise<void> {
   const principal = exchange.principal();
   if (principal.kind === "anonymous") checkHost(exchange);
-  exchange.query();
-  const { cluster, maintenance } = exchange.services;
+  const { cluster, maintenance, kv } = exchange.services;
   const [resource = "", id, action, ...rest] = exchange.path.slice(PREFIX.length).split("/");
+  const query: { readonly revision?: Buffer } = resource === "hash" ? exchange.query("revision") : exchange.query();
   if (rest.length > 0) throw exchange.noSuchRoute();
   const timeout = { timeoutMs: CHANGE_TIMEOUT_MS };
 
@@ -74,8 +77,15 @@ export async function handleAdmin(exchange: Exchange, options: AdminOptions): Pr
     }
     case "hash":
       exchange.allowMethods("GET");
-      exchange.send(await maintenance.hash(principal, 0, timeout));
+      exchange.send(await maintenance.hash(principal, wholeNumber("revision", query.revision, 0), timeout));
       return;
+    case "compact": {
+      exchange.allowMethods("POST");
+      const { revision: compactRevision } = await exchange.json(CompactRequest);
+      const { revision } = await kv.compact(principal, compactRevision, timeout);
+      exchange.send({ revision, compactRevision } satisfies CompactAnswer);
+      return;
+    }
     case "snapshot":
       exchange.allowMethods("GET");
       await sendSnapshot(exchange, maintenance.snapshot(principal));

@@ -7,6 +7,7 @@ import {
   atAnyEndpoint,
   type ClientOptions,
   type CommandIo,
+  leaseId,
   optionalNumber,
   readInput,
   wholeNumber,
@@ -230,10 +231,4 @@ function write<T>(options: WriteFlags, use: (client: KvClient, conditions: Write
   return atAnyEndpoint(options, load, (client) => use(client, conditions), {
     repeatable: idempotencyKey !== undefined,
   });
-}
-
-/** As `etcdctl` and this print it; leading zeros may be missing. */
-export function leaseId(flag: string, text: string): string {
-  if (/^[0-9a-f]{1,16}$/.test(text)) return text.padStart(16, "0");
-  throw new ConcordError("CONCORD_USAGE", `${flag} is "${text}", expected a lease id of up to 16 hex digits`);
 }

@@ -97,8 +97,9 @@ export function commands(): string {
         const name = `${argument.name()}${argument.variadic ? "..." : ""}`;
         return argument.required ? `<${name}>` : `[${name}]`;
       });
-      const flags = command.options.filter((option) => !shared.has(option.flags)).map(({ long }) => code(long ?? ""));
-      return [code(["concord", path, ...parameters].join(" ")), prose(command.description()), flags.join(", ")];
+      const own = command.options.filter((option) => !shared.has(option.flags)).map(({ long }) => code(long ?? ""));
+      const flags = path === "config check" ? "every [setting](#settings)" : own.join(", ");
+      return [code(["concord", path, ...parameters].join(" ")), prose(command.description()), flags];
     });
   return table(["Command", "What it does", "Flags of its own"], rows);
 }
