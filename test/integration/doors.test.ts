@@ -7,6 +7,8 @@ import { credentials } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AdminClient } from "../../node/client/admin-client.ts";
 import { KvClient } from "../../node/client/kv-client.ts";
+import { connect } from "../../node/client/connect.ts";
+import { HttpConnection } from "../../node/client/http-connection.ts";
 import { createAuthority, issueCertificate, type KeyPair } from "../../node/client/pki.ts";
 import { CHANNELS } from "../../node/observability/channels.ts";
 import { SILENT_LOGGER } from "../../node/observability/log.ts";
@@ -106,6 +108,21 @@ describe("one port with TLS", () => {
     await using kv = new KvClient(doors.url, { tls: material(client) });
     expect((await kv.get("k")).valueText).toBe("v");
     etcd.close();
+  });
+
+  test("a session has the principal that REST sees in the same certificate", async () => {
+    const put = { method: "PUT", path: "/api/v1/kv/k", headers: { "idempotency-key": "once" }, body: "v" } as const;
+    const rest = new HttpConnection(doors.url, { tls: material(client) });
+    await rest.call(put);
+    await rest.close();
+    const options = { idempotencyKey: Buffer.from("once") };
+    await using same = await connect({ endpoints: [doors.url], tls: material(client) });
+    expect(await same.put("k", "v", options)).toEqual({ revision: 2 });
+    await using other = await connect({ endpoints: [doors.url], tls: material(admin) });
+    await expect(other.put("k", "v", options)).rejects.toMatchObject({ code: "CONCORD_IDEMPOTENCY_CONFLICT" });
+    await expect(connect({ endpoints: [doors.url], tls: { ca: authority.certificate } })).rejects.toMatchObject({
+      code: "CONCORD_UNREACHABLE",
+    });
   });
 
   test("ALPN prefers HTTP/1.1, and clients without it get that too", async () => {
