@@ -7,11 +7,17 @@ import { Store } from "./api/embed/store.ts";
 import { type Assembled, openMember } from "./assembly.ts";
 import { ConcordError } from "./client/errors.ts";
 import { checkOptions, type CheckedOptions, LOGGER_OFF, type OpenOptions } from "./api/embed/options.ts";
+import { foundingList } from "./founding-list.ts";
 import { Services } from "./service/services.ts";
 
 export { Store } from "./api/embed/store.ts";
 export * from "./client/store/index.ts";
-export { type ClusterOptions, type OpenOptions } from "./api/embed/options.ts";
+export {
+  type ClusterOptions,
+  type FoundingMember,
+  type MemberDiscovery,
+  type OpenOptions,
+} from "./api/embed/options.ts";
 export { CHANNELS, type EventChannel } from "./observability/channels.ts";
 export {
   type AlarmChanged,
@@ -79,7 +85,7 @@ export class Concord extends Store {
    * ```
    */
   static async open(options: OpenOptions): Promise<Concord> {
-    const checked = checkOptions(options);
+    const checked = checkOptions(options, await foundingList(options));
     let fail: (error: Error) => void = () => undefined;
     const failed = new Promise<Error>((resolve) => {
       fail = resolve;

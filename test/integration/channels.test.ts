@@ -139,7 +139,8 @@ test("what ends, what is forgotten, and what is written to the checkpoint", asyn
 });
 
 test("a lease that ends, an alarm, and a state taken for a backup", async () => {
-  const options = checkOptions({ memory: true, name: "alone", quotaBytes: 4 << 20 });
+  const list = { name: "alone", members: [], readyTimeoutMs: 30_000 };
+  const options = checkOptions({ memory: true, quotaBytes: 4 << 20 }, list);
   const assembled = await openMember({ ...options, logger: LOGGER_OFF, onFatal: () => undefined });
   const { node } = assembled;
   try {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { Concord, type OpenOptions, op, when } from "../../node/index.ts";
 import { freePort } from "../support/free-port.ts";
+import { NameServer } from "../support/name-server.ts";
 
 const open: Concord[] = [];
 const directories: string[] = [];
@@ -236,6 +237,54 @@ test("three programs form one store", async () => {
   await expect(last.page({ key: "once" }, { ...fresh, timeoutMs: 500 })).rejects.toMatchObject({
     code: expect.stringMatching(/^CONCORD_(NO_LEADER|TIMEOUT)$/) as string,
   });
+});
+
+test("three programs find each other by the SRV records of a service, as those come", async () => {
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const targets = ports.map((port, at) => ({ host: `m${at}.localhost`, port }));
+  const services: Record<string, typeof targets> = { "_peer._tcp.app.test": targets.slice(0, 2) };
+  const server = await NameServer.start({ services });
+  try {
+    const members = { service: "_peer._tcp.app.test", size: 3, servers: [server.address] };
+    const directory = temporaryDirectory();
+    const opening = targets.map(({ host }, at) => {
+      const name = host.split(".", 1)[0] ?? "";
+      const place = at === 2 ? { dataDir: directory } : ({ memory: true } as const);
+      return start({ ...place, name, cluster: { members, listenPeerUrls: [`http://127.0.0.1:${ports[at]}`] } });
+    });
+    // Two records are not enough, and everybody looks again.
+    await expect.poll(() => server.asked.length, { timeout: 20_000 }).toBeGreaterThan(3);
+    services["_peer._tcp.app.test"] = targets;
+    const [first, second, third] = (await Promise.all(opening)) as [Concord, Concord, Concord];
+    await first.put("k", "v");
+    expect((await second.read("k"))?.text()).toBe("v");
+    expect(third.status().members.map(({ name }) => name)).toEqual(expect.arrayContaining(["m0", "m1", "m2"]));
+
+    // A member that has its data needs to find itself alone.
+    await third.close();
+    services["_peer._tcp.app.test"] = targets.slice(2);
+    const cluster = { members, listenPeerUrls: [`http://127.0.0.1:${ports[2]}`] };
+    const again = await start({ dataDir: directory, name: "m2", cluster });
+    expect((await again.read("k"))?.text()).toBe("v");
+  } finally {
+    await server.close();
+  }
+});
+
+test("a service that does not name enough members is told of in one sentence", async () => {
+  const server = await NameServer.start({ services: { "_peer._tcp.app.test": [{ host: "m0.localhost", port: 1 }] } });
+  try {
+    const members = { service: "_peer._tcp.app.test", size: 3, servers: [server.address] };
+    await expect(start({ memory: true, name: "m0", readyTimeoutMs: 100, cluster: { members } })).rejects.toMatchObject({
+      code: "CONCORD_TIMEOUT",
+      message: 'The service _peer._tcp.app.test did not name 3 members, "m0" among them: found m0.localhost:1',
+    });
+    await expect(start({ memory: true, cluster: { members: { ...members, size: 0 } } })).rejects.toMatchObject({
+      code: "CONCORD_CONFIGURATION_INVALID",
+    });
+  } finally {
+    await server.close();
+  }
 });
 
 test.each<[string, object, RegExp]>([

@@ -6,10 +6,32 @@ import { type IdempotencyLimits } from "../../service/idempotency.ts";
 
 export type EmbedLogger = AssemblyOptions["logger"];
 
+/** A member of the founding list. */
+export interface FoundingMember {
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+}
+
+/**
+ * The founding list from DNS, as a headless service of Kubernetes has it: an SRV record for each member, whose host's first
+ * label is the member's name. The service must name members that are not ready yet (`publishNotReadyAddresses`).
+ */
+export interface MemberDiscovery {
+  /** Name of the records, such as `_peer._tcp.app.default.svc`; the search list of the system applies. */
+  readonly service: string;
+  /**
+   * Members that found the cluster. `open` waits until there are as many records; a member that has its data, or joins an
+   * existing cluster, waits for its own alone.
+   */
+  readonly size: number;
+  /** Name servers to ask instead of the system's. */
+  readonly servers?: readonly string[];
+}
+
 /** The cluster that this member founds or joins. Without it the member is alone. */
 export interface ClusterOptions {
-  /** All members of the founding list, this one included: name and peer URLs. */
-  readonly members: readonly { readonly name: string; readonly peerUrls: readonly string[] }[];
+  /** All members of the founding list, this one included; or where to find them. */
+  readonly members: readonly FoundingMember[] | MemberDiscovery;
   /** Where this member listens for the others. @default its URLs in `members` */
   readonly listenPeerUrls?: readonly string[];
   /** `new`: found the cluster together. `existing`: wait to be added. @default "new" */
@@ -21,7 +43,7 @@ export interface ClusterOptions {
 }
 
 interface CommonOptions {
-  /** Unique in the cluster. @default "default" */
+  /** Unique in the cluster. @default "default", or this host's name where members are found by DNS */
   readonly name?: string;
   readonly cluster?: ClusterOptions;
   /** @default no log */
@@ -42,10 +64,19 @@ interface CommonOptions {
 export type OpenOptions = CommonOptions &
   ({ readonly dataDir: string; readonly memory?: false } | { readonly memory: true; readonly dataDir?: undefined });
 
+/** Who founds the cluster, wherever that came from; without a cluster nobody is listed. */
+export interface FoundingList {
+  /** Of this member. */
+  readonly name: string;
+  readonly members: readonly FoundingMember[];
+  /** What is left of the time to be ready. */
+  readonly readyTimeoutMs: number;
+}
+
 const QUOTA_BYTES = 1024 ** 3;
 const HISTORY_MS = 3_600_000;
 const IDEMPOTENCY_TTL_MS = 24 * 3_600_000;
-const READY_TIMEOUT_MS = 60_000;
+export const READY_TIMEOUT_MS = 60_000;
 const LIMITS = { keyBytesMax: 1024, valueBytesMax: 1_572_864, operationsMax: 500, nestingMax: 16 };
 const nothing = (): void => undefined;
 
@@ -62,8 +93,9 @@ export interface CheckedOptions extends Omit<AssemblyOptions, "logger" | "onFata
  *
  * @throws ConcordError `CONCORD_CONFIGURATION_INVALID` for options that do not fit together.
  */
-export function checkOptions(options: OpenOptions): CheckedOptions {
-  const { name = "default", cluster, memory, dataDir } = options;
+export function checkOptions(options: OpenOptions, list: FoundingList): CheckedOptions {
+  const { cluster, memory, dataDir } = options;
+  const { name, members, readyTimeoutMs } = list;
   // Programs in JavaScript can give both or neither.
   const given: { readonly memory?: unknown; readonly dataDir?: unknown } = options;
   if ((given.memory === true) === (typeof given.dataDir === "string" && given.dataDir !== ""))
@@ -75,11 +107,11 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     throw invalid(
       `heartbeatMs is ${heartbeatMs} and electionTimeoutMs ${electionTimeoutMs}, expected at least 10 and three times as much`,
     );
-  const peerUrls = cluster?.members.find((member) => member.name === name)?.peerUrls ?? [];
+  const peerUrls = members.find((member) => member.name === name)?.peerUrls ?? [];
   if (cluster !== undefined && peerUrls.length === 0)
     throw invalid(`cluster.members has no "${name}" with peer URLs, the name of this member`);
   const listenPeerUrls = cluster?.listenPeerUrls ?? peerUrls;
-  for (const url of [...listenPeerUrls, ...(cluster?.members.flatMap((member) => member.peerUrls) ?? [])]) {
+  for (const url of [...listenPeerUrls, ...members.flatMap((member) => member.peerUrls)]) {
     if (listenAddress(url).secure && cluster?.tls === undefined)
       throw invalid(`${url} is https, expected cluster.tls with it`);
   }
@@ -90,7 +122,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     listenPeerUrls,
     advertisePeerUrls: peerUrls,
     clientUrls: [],
-    initialCluster: cluster?.members ?? [{ name, peerUrls: [] }],
+    initialCluster: cluster === undefined ? [{ name, peerUrls: [] }] : members,
     initialClusterState: cluster?.state ?? "new",
     token: cluster?.token ?? "concord-cluster",
     clusterUid: "",
@@ -101,7 +133,7 @@ export function checkOptions(options: OpenOptions): CheckedOptions {
     limits: LIMITS,
     autoCompaction: options.autoCompaction ?? { mode: "periodic", retentionMs: HISTORY_MS },
     peerTls: cluster?.tls,
-    readyTimeoutMs: options.readyTimeoutMs ?? READY_TIMEOUT_MS,
+    readyTimeoutMs,
   };
 }
 

@@ -1,11 +1,10 @@
-import { createSocket, type Socket } from "node:dgram";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type LookupAddress } from "node:dns";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { candidateNames, hostsAddresses, NameResolver, parseResolvConf } from "./resolver.ts";
+import { NameServer } from "../../../test/support/name-server.ts";
+import { candidateNames, hostsAddresses, NameResolver, parseResolvConf, type ServiceTarget } from "./resolver.ts";
 
 const KUBERNETES = "# made by kubelet\nnameserver 10.0.0.10\nsearch ns.svc.test svc.test test\noptions ndots:5 edns0\n";
 
@@ -42,25 +41,23 @@ describe("resolving", () => {
   const directory = mkdtempSync(join(tmpdir(), "concord-dns-"));
   const files = { hosts: join(directory, "hosts"), resolv: join(directory, "resolv.conf") };
   const zone: Record<string, string> = { "m1.peers.ns.svc.test": "10.1.1.1" };
-  const asked: string[] = [];
-  let server: Socket;
+  const services: Record<string, { host: string; port: number }[]> = {
+    "_peer._tcp.peers.ns.svc.test": [
+      { host: "m1.peers.ns.svc.test", port: 2380 },
+      { host: "m2.peers.ns.svc.test", port: 2381 },
+    ],
+  };
+  let server: NameServer;
   let resolver: NameResolver;
 
   beforeAll(async () => {
     writeFileSync(files.hosts, "10.2.2.2 listed\n");
     writeFileSync(files.resolv, KUBERNETES);
-    server = createSocket("udp4");
-    server.on("message", (query, from) => {
-      const { name, answer } = answerTo(query, zone);
-      asked.push(name);
-      server.send(answer, from.port, from.address);
-    });
-    server.bind(0, "127.0.0.1");
-    await once(server, "listening");
-    resolver = new NameResolver({ files, servers: [`127.0.0.1:${server.address().port}`] });
+    server = await NameServer.start({ addresses: zone, services });
+    resolver = new NameResolver({ files, servers: [server.address] });
   });
-  afterAll(() => {
-    server.close();
+  afterAll(async () => {
+    await server.close();
     rmSync(directory, { recursive: true });
   });
 
@@ -74,12 +71,12 @@ describe("resolving", () => {
     expect(await resolve("127.0.0.1")).toEqual([{ address: "127.0.0.1", family: 4 }]);
     expect((await resolve("localhost")).map(({ address }) => address)).toEqual(["127.0.0.1", "::1"]);
     expect(await resolve("listed")).toEqual([{ address: "10.2.2.2", family: 4 }]);
-    expect(asked).toEqual([]);
+    expect(server.asked).toEqual([]);
   });
 
   it("applies the search list, anew each time", async () => {
     expect(await resolve("m1.peers.ns.svc")).toEqual([{ address: "10.1.1.1", family: 4 }]);
-    expect([...new Set(asked)]).toEqual([
+    expect([...new Set(server.asked)]).toEqual([
       "m1.peers.ns.svc.ns.svc.test",
       "m1.peers.ns.svc.svc.test",
       "m1.peers.ns.svc.test",
@@ -88,30 +85,20 @@ describe("resolving", () => {
     expect(await resolve("m1.peers.ns.svc")).toEqual([{ address: "10.1.1.2", family: 4 }]);
   });
 
+  it("finds the members of a service, by the search list too", async () => {
+    const found = (name: string): Promise<readonly ServiceTarget[]> =>
+      new Promise((done, fail) => {
+        resolver.resolveService(name, (error, targets) => (error === undefined ? done(targets) : fail(error)));
+      });
+    for (const name of ["_peer._tcp.peers.ns.svc", "_peer._tcp.peers.ns.svc.test"])
+      expect(await found(name)).toEqual([
+        { host: "m1.peers.ns.svc.test", port: 2380 },
+        { host: "m2.peers.ns.svc.test", port: 2381 },
+      ]);
+    await expect(found("_other._tcp.peers.ns.svc")).rejects.toThrow(Error);
+  });
+
   it("fails for a name that nobody knows", async () => {
     await expect(resolve("unknown.invalid.")).rejects.toThrow(Error);
   });
 });
-
-/** A name server's answer to a query for one name: an A record, an empty answer, or NXDOMAIN. */
-function answerTo(query: Buffer, zone: Record<string, string>): { name: string; answer: Buffer } {
-  const labels: string[] = [];
-  let at = 12;
-  for (let length = query[at]!; length > 0; length = query[at]!) {
-    labels.push(query.subarray(at + 1, at + 1 + length).toString());
-    at += 1 + length;
-  }
-  const name = labels.join(".").toLowerCase();
-  const address = zone[name];
-  const isA = query.readUInt16BE(at + 1) === 1;
-  const record =
-    isA && address !== undefined && address !== ""
-      ? Buffer.of(0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, ...address.split(".").map(Number))
-      : Buffer.alloc(0);
-  const header = Buffer.alloc(12);
-  query.copy(header, 0, 0, 2);
-  header.writeUInt16BE(address === undefined ? 0x8183 : 0x8180, 2);
-  header.writeUInt16BE(1, 4);
-  header.writeUInt16BE(record.length > 0 ? 1 : 0, 6);
-  return { name, answer: Buffer.concat([header, query.subarray(12, at + 5), record]) };
-}

@@ -56,10 +56,36 @@ export class NameResolver {
     });
   }
 
-  /** Asks for one candidate after the other. The first one with an address is the name that was meant. */
-  #query(candidates: readonly string[], done: (error: DnsError, addresses: readonly LookupAddress[]) => void): void {
+  /** Where the SRV records of a name point (RFC 2782), at least one, in the order of their names. */
+  resolveService(name: string, done: (error: Error | undefined, targets: readonly ServiceTarget[]) => void): void {
+    readText(this.#files.resolv, (resolv) => {
+      const resolver = this.#resolver();
+      const candidates = candidateNames(name, parseResolvConf(resolv));
+      const next = (at: number, error: DnsError): void => {
+        const candidate = candidates[at];
+        if (candidate === undefined) {
+          done(error, []);
+          return;
+        }
+        resolver.resolveSrv(candidate, (failure: DnsError | null, records) => {
+          if (failure === null && records.length > 0) done(undefined, targetsOf(records));
+          else if (failure === null || NAME_UNKNOWN.has(failure.code ?? "")) next(at + 1, failure ?? error);
+          else done(failure, []);
+        });
+      };
+      next(0, new Error(`There is no service ${name}`));
+    });
+  }
+
+  #resolver(): Resolver {
     const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: QUERY_TRIES });
     if (this.#servers !== undefined) resolver.setServers(this.#servers);
+    return resolver;
+  }
+
+  /** Asks for one candidate after the other. The first one with an address is the name that was meant. */
+  #query(candidates: readonly string[], done: (error: DnsError, addresses: readonly LookupAddress[]) => void): void {
+    const resolver = this.#resolver();
     const next = (at: number, error: DnsError): void => {
       const name = candidates[at];
       if (name === undefined) {
@@ -105,6 +131,17 @@ const LOOPBACK: readonly LookupAddress[] = [
   { address: "::1", family: 6 },
 ];
 const NAME_UNKNOWN: ReadonlySet<string> = new Set(["ENOTFOUND", "ENODATA"]);
+
+/** Where one member of a service listens. */
+export interface ServiceTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+function targetsOf(records: readonly { readonly name: string; readonly port: number }[]): readonly ServiceTarget[] {
+  const targets = records.map(({ name, port }) => ({ host: name.replace(/\.$/, ""), port }));
+  return targets.sort((left, right) => (left.host < right.host ? -1 : 1));
+}
 
 type DnsError = Error & { readonly code?: string | undefined };
 
