@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { MUTANTS } from "../simulation/mutants.ts";
 
 /** The rules of this repository that no compiler knows. Each failure lists the offenders. */
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -117,6 +118,11 @@ test("every source file is used", () => {
   const roots = ["node/index.ts", "node/main.ts", "node/client/index.ts", "node/cli/concord.js", "operator/main.ts"];
   const used = new Set(CODE.flatMap((path) => imports(path).map(({ to }) => to)));
   expect(SOURCES.filter((path) => !used.has(path) && !roots.includes(path))).toEqual([]);
+});
+
+test("every mutant of the simulator finds the place that it breaks", () => {
+  const places = MUTANTS.map(({ name, file, find }) => [name, text(file).split(find).length - 1]);
+  expect(places.filter(([, count]) => count !== 1)).toEqual([]);
 });
 
 test("files have names in kebab-case", () => {
