@@ -77,8 +77,11 @@ describe("a store in memory", () => {
 
   test("refuses a number that no entry of the log can hold, and goes on", async () => {
     const store = await start({ memory: true });
-    const write = { if: [when.modRevision("k", 2 ** 60)], then: [op.put("k", "v")] };
+    const bare = { key: Buffer.from("k"), rangeEnd: Buffer.alloc(0) };
+    const compare = { ...bare, target: "mod", result: "equal", operand: 2 ** 60 } as const;
+    const write = { if: [compare], then: [op.put("k", "v")] };
     const invalid = { code: "CONCORD_INVALID_ARGUMENT" };
+    expect(() => when.modRevision("k", 2 ** 60)).toThrow(expect.objectContaining(invalid) as Error);
     await expect(store.txn(write)).rejects.toMatchObject(invalid);
     await expect(store.txn(write, { idempotencyKey: Buffer.from("once") })).rejects.toMatchObject(invalid);
     await expect(store.compact(1.5)).rejects.toMatchObject(invalid);
