@@ -143,6 +143,8 @@ test("leaders, failed writes, disk and network are counted from what the node sa
   for (const line of [
     "etcd_server_leader_changes_seen_total 1",
     "etcd_server_proposals_failed_total 1",
+    'concord_writes_not_done_total{reason="leaseNotFound"} 1',
+    'concord_writes_not_done_total{reason="CONCORD_OUTCOME_UNKNOWN"} 1',
     'etcd_disk_wal_fsync_duration_seconds_bucket{le="0.001"} 1',
     'etcd_disk_wal_fsync_duration_seconds_bucket{le="0.004"} 2',
     'etcd_disk_wal_fsync_duration_seconds_bucket{le="8.192"} 2',

@@ -1,7 +1,9 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Registry } from "prom-client";
 import { addEtcdMetrics } from "./etcd-metrics.ts";
+import { CHANNELS } from "./channels.ts";
 import { type NodeHandle } from "./events.ts";
+import { listen } from "./listen.ts";
 import { addPeerMetrics, type PeerSnapshot } from "./peer-metrics.ts";
 import { addRequestMetrics } from "./request-metrics.ts";
 
@@ -117,11 +119,12 @@ export class NodeMetrics {
       },
     });
     const endRequests = addRequestMetrics(registers, node);
+    const endRefusals = countRefusals(registers, node);
     this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
     this.#loopDelay.enable();
     this.#addProcessGauges(registers);
     addPeerMetrics(registers, peers);
-    this.#ends = [endRequests, addEtcdMetrics(registers, node, snapshot, peers)];
+    this.#ends = [endRequests, endRefusals, addEtcdMetrics(registers, node, snapshot, peers)];
   }
 
   /** Every metric there is, in the order of `text`, for the reference. */
@@ -186,4 +189,17 @@ export class NodeMetrics {
       },
     });
   }
+}
+
+/** Limits of the state machine and of the loop refuse writes for a reason of a closed set. @returns What ends the counting. */
+function countRefusals(registers: Registry[], node: NodeHandle): () => void {
+  const refusals = new Counter({
+    name: "concord_writes_not_done_total",
+    help: "Writes of this member that were refused, failed, or have an unknown outcome: reason of the state machine or error code",
+    labelNames: ["reason"],
+    registers,
+  });
+  return listen(CHANNELS.answered, node, ({ reason }) => {
+    if (reason !== "") refusals.inc({ reason });
+  });
 }

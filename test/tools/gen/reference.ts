@@ -14,6 +14,7 @@ import { FLAGS_WITHOUT_EFFECT, REFUSED_FLAGS } from "../../../node/config/etcd-f
 import { NodeMetrics } from "../../../node/observability/metrics.ts";
 import { environmentName, operatorCommand } from "../../../operator/options.ts";
 import { channelReferences } from "./channels.ts";
+import { LIMITS } from "./limits.ts";
 
 type Row = readonly string[];
 
@@ -121,6 +122,16 @@ export function nodeMetrics(): string {
     .map(({ name, type, labels, help }) => [code(name), type, labels.map(code).join(", "), prose(help)]);
   metrics.close();
   return table(["Metric", "Type", "Labels", "Meaning"], rows);
+}
+
+/** Every limit of a node. */
+export function nodeLimits(): string {
+  const rows = LIMITS.map(({ what, bound, metrics }) => [
+    prose(what),
+    typeof bound === "string" ? bound : bound.map((name) => code(`--${flagName(name)}`)).join(", "),
+    metrics.map(code).join(", "),
+  ]);
+  return table(["Limit", "Bound", "Metrics"], rows);
 }
 
 /** Every channel of a node. */
