@@ -2,6 +2,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { ProcessCluster } from "../chaos/cluster.ts";
+// Takes CONCORD_ETCD_BIN out of the environment, which members would refuse.
+import "./binaries.ts";
 
 /**
  * Kills leaders when a client's test asks for it. Every member that was killed is started again at once, and the next
