@@ -102,7 +102,7 @@ export const when = {
     ...one(key),
     target: "mod",
     result: "equal",
-    operand: wholeNumber("revision", revision, 0),
+    operand: revision,
   }),
   value: (key: Bytes, value: Bytes): Compare => ({
     ...one(key),
