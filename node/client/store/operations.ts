@@ -102,7 +102,7 @@ export const when = {
     ...one(key),
     target: "mod",
     result: "equal",
-    operand: revision,
+    operand: wholeNumber("revision", revision, 0),
   }),
   value: (key: Bytes, value: Bytes): Compare => ({
     ...one(key),
