@@ -1,5 +1,5 @@
 import { ConcordError } from "../client/errors.ts";
-import { LOCK_WAIT_MAX_MS } from "../client/rest.ts";
+import { KEY_BYTES_MAX, LOCK_WAIT_MAX_MS } from "../client/rest.ts";
 import {
   type Freshness,
   type KeyValue,
@@ -14,7 +14,6 @@ import { type Reply } from "../machine/commands.ts";
 import { isReadOnly } from "../service/authorize.ts";
 import { type Principal } from "../service/principal.ts";
 import { type Services } from "../service/services.ts";
-import { KEY_BYTES_MAX } from "./http/row.ts";
 
 /** What a request gave, before it has the form of an answer. */
 export interface Done {

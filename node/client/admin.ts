@@ -3,17 +3,7 @@ import { Type, type Static } from "typebox";
 /**
  * The admin door: what an operator needs of a member. Served on the client port under `/admin/v1`, only to a
  * certificate with the URI SAN `concord://<cluster-uid>/role/admin` (or, while TLS is off, to loopback). All bodies are
- * JSON; errors are `application/problem+json` with a `code`.
- *
- *     GET  /admin/v1/status                      -> MemberStatus
- *     POST /admin/v1/grant        GrantRequest    -> MemberStatus     founds the cluster, once
- *     POST /admin/v1/members      AddLearnerRequest -> MembersAnswer  any member; forwarded to the leader
- *     POST /admin/v1/members/<id>/promote        -> MembersAnswer
- *     DELETE /admin/v1/members/<id>              -> MembersAnswer
- *     POST /admin/v1/transfer     TransferRequest -> TransferAnswer
- *     GET  /admin/v1/snapshot                    -> the snapshot stream (application/octet-stream)
- *     GET  /admin/v1/hash?revision=              -> HashAnswer       of the newest revision, or of an older one
- *     POST /admin/v1/compact      CompactRequest -> CompactAnswer     any member; forwarded to the leader
+ * JSON; errors are `application/problem+json` with a `code`. The routes are in `api/http/openapi.json`.
  */
 export const MemberInfo = Type.Object({
   id: Type.String({ pattern: "^[0-9a-f]{16}$", description: "Raft id, 16 hex digits" }),
@@ -119,7 +109,10 @@ export const HashAnswer = Type.Object({
 export type HashAnswer = Static<typeof HashAnswer>;
 
 /** History before the revision goes; reads of it and from it on stay. */
-export const CompactRequest = Type.Object({ revision: Type.Integer({ minimum: 1 }) }, { additionalProperties: false });
+export const CompactRequest = Type.Object(
+  { revision: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }) },
+  { additionalProperties: false },
+);
 export type CompactRequest = Static<typeof CompactRequest>;
 
 export const CompactAnswer = Type.Object({ revision: Type.Integer(), compactRevision: Type.Integer() });

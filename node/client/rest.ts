@@ -1,37 +1,19 @@
 import { Type, type Static, type TProperties } from "typebox";
 
 /**
- * What the REST door takes and gives, apart from `/api/v1/kv`, whose bodies are bare values. Keys and values are bytes:
- * they come as base64, and as text beside it (`keyText`, `valueText`) where they are valid UTF-8; a request gives one of
- * the two. Revisions are JSON numbers. A lease id is 16 hex digits, as etcdctl prints it.
- *
- *     POST   /api/v1/leases                 GrantLease    -> GrantedLease
- *     GET    /api/v1/leases                               -> LeaseList
- *     GET    /api/v1/leases/{id}?keys=true                -> LeaseInfo
- *     POST   /api/v1/leases/{id}/keepalive                -> RenewedLease
- *     DELETE /api/v1/leases/{id}                          -> Deleted         its keys go too
- *     GET    /api/v1/history/{key}?from=&to=&limit=&<read>  -> History       newest first; back to the compaction
- *     POST   /api/v1/txn?<read>             TxnRequest    -> TxnAnswer
- *     POST   /api/v1/bulk/put               BulkPut       -> Written         one txn at one revision each
- *     POST   /api/v1/bulk/get               BulkGet       -> BulkRows
- *     POST   /api/v1/bulk/delete            BulkDelete    -> Deleted
- *     POST   /api/v1/bulk/touch             BulkTouch     -> Touched         no revision, no event
- *     POST   /api/v1/locks/{name}           AcquireLock   -> AcquiredLock    409 when held for longer than waitMs
- *     DELETE /api/v1/locks/{name}/{lease id}              -> Deleted         the lock, not its lease
- *     GET    /api/v1/watch?prefix=|key=&revision=&previous=&filter=   -> Server-Sent Events
- *
- * The messages of a watch: `change` (WatchChanges) has all changes of one revision, and that revision as its id;
- * `progress` (WatchProgress) says up to where nothing else happened, the first one where the watch begins; `compacted`
- * (WatchCompacted) is the last one of a watch that history was discarded from under: list again, and watch from behind
- * the list's revision. A request with `Last-Event-ID` goes on behind that revision. `filter` is `noput` or `nodelete`.
+ * What the REST door takes and gives in JSON; `api/http/openapi.json` says at which paths. Keys and values are bytes: they
+ * come as base64, and as text beside it (`keyText`, `valueText`) where they are valid UTF-8; a request gives one of the
+ * two. Revisions are JSON numbers. A lease id is 16 hex digits, as etcdctl prints it.
  */
+/** Of the REST door; clients of etcd may use longer keys. */
+export const KEY_BYTES_MAX = 1024;
 export const BULK_ITEMS_MAX = 500;
 /** Operations in one branch, and compares, of a txn. */
 export const TXN_OPERATIONS_MAX = 128;
 export const LIST_LIMIT_MAX = 1000;
 export const LIST_LIMIT_DEFAULT = 100;
-/** Longest time to live of a row: about 285 years, as that of a lease. */
-export const ROW_TTL_SECONDS_MAX = 9_000_000_000;
+/** Longest time to live of a row or a lease: about 285 years. */
+export const TTL_SECONDS_MAX = 9_000_000_000;
 /** Longest content type of a value. */
 export const CONTENT_TYPE_MAX = 255;
 export const LOCK_WAIT_MAX_MS = 60_000;
@@ -39,32 +21,37 @@ export const LOCK_WAIT_MAX_MS = 60_000;
 /** A request: what it does not name is refused, so that a misspelt field is not taken for one left out. */
 const request = <P extends TProperties>(properties: P) => Type.Object(properties, { additionalProperties: false });
 
-export const LEASE_ID_PATTERN = "^[0-9a-f]{16}$";
-export const LeaseId = Type.String({ pattern: LEASE_ID_PATTERN, description: "16 hex digits" });
-const Revision = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+/** 0 is no lease. */
+export const LEASE_ID_PATTERN = "^(?!0{16}$)[0-9a-f]{16}$";
+export const LeaseId = Type.String({ pattern: LEASE_ID_PATTERN, description: "16 hex digits, not all zero" });
+export const Revision = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const Base64 = Type.String({ contentEncoding: "base64" });
+const Text = Type.String({ description: "The same bytes as text; absent when they are no UTF-8" });
 const KeyFields = {
-  key: Type.Optional(Type.String({ description: "base64" })),
-  keyText: Type.Optional(Type.String()),
+  key: Type.Optional(Type.String({ contentEncoding: "base64", description: "The key, or else keyText" })),
+  keyText: Type.Optional(Type.String({ description: "The key as text, or else key" })),
 };
 const ValueFields = {
-  value: Type.Optional(Type.String({ description: "base64" })),
-  valueText: Type.Optional(Type.String()),
+  value: Type.Optional(Type.String({ contentEncoding: "base64", description: "The value, or else valueText" })),
+  valueText: Type.Optional(Type.String({ description: "The value as text, or else value" })),
 };
 const RangeFields = {
   ...KeyFields,
-  rangeEnd: Type.Optional(Type.String({ description: "base64; the first key behind the range" })),
-  rangeEndText: Type.Optional(Type.String()),
+  rangeEnd: Type.Optional(
+    Type.String({ contentEncoding: "base64", description: "The first key behind the range; absent: the key alone" }),
+  ),
+  rangeEndText: Type.Optional(Type.String({ description: "The same as text" })),
   prefix: Type.Optional(Type.Boolean({ description: "All keys that begin with the key; it may be empty then" })),
 };
 
 export const Row = Type.Object({
-  key: Type.String(),
-  keyText: Type.Optional(Type.String()),
-  value: Type.Optional(Type.String()),
-  valueText: Type.Optional(Type.String()),
+  key: Base64,
+  keyText: Type.Optional(Text),
+  value: Type.Optional(Base64),
+  valueText: Type.Optional(Text),
   createRevision: Revision,
   modRevision: Revision,
-  version: Type.Integer({ minimum: 0 }),
+  version: Type.Integer({ minimum: 0, description: "Puts since the row was created" }),
   lease: Type.Optional(LeaseId),
   ttlSeconds: Type.Optional(
     Type.Integer({ minimum: 0, description: "What is left of its time, rounded up; absent from a row without an end" }),
@@ -72,6 +59,16 @@ export const Row = Type.Object({
   contentType: Type.Optional(Type.String({ description: "As the put named it; absent when it named none" })),
 });
 export type Row = Static<typeof Row>;
+/** A row, and the revision of the store it was read at. */
+export const RowRead = Type.Object({ ...Row.properties, revision: Revision });
+export type RowRead = Static<typeof RowRead>;
+export const RowPage = Type.Object({
+  items: Type.Array(Row),
+  count: Type.Integer({ minimum: 0, description: "Of this page's first key and everything behind it" }),
+  revision: Revision,
+  cursor: Type.Optional(Type.String({ description: "Of the next page; absent from the last one" })),
+});
+export type RowPage = Static<typeof RowPage>;
 
 /** A row as it was, or that it was deleted at `modRevision`: then with neither value nor version. */
 export const HistoryRow = Type.Object({
@@ -103,12 +100,13 @@ export type Touched = Static<typeof Touched>;
 
 const RowTtl = Type.Integer({
   minimum: 1,
-  maximum: ROW_TTL_SECONDS_MAX,
+  maximum: TTL_SECONDS_MAX,
   description: "The row is deleted this long after the write",
 });
 
+const LeaseTtl = Type.Integer({ minimum: 1, maximum: TTL_SECONDS_MAX, description: "Raised to 2" });
 export const GrantLease = request({
-  ttlSeconds: Type.Integer({ minimum: 1, description: "Raised to 2" }),
+  ttlSeconds: LeaseTtl,
   id: Type.Optional(LeaseId),
 });
 export type GrantLease = Static<typeof GrantLease>;
@@ -116,12 +114,11 @@ export const GrantedLease = Type.Object({ id: LeaseId, ttlSeconds: Type.Integer(
 export type GrantedLease = Static<typeof GrantedLease>;
 export const LeaseList = Type.Object({ leases: Type.Array(Type.Object({ id: LeaseId })) });
 export type LeaseList = Static<typeof LeaseList>;
-export const KeyName = Type.Object({ key: Type.String(), keyText: Type.Optional(Type.String()) });
+export const KeyName = Type.Object({ key: Base64, keyText: Type.Optional(Text) });
 export type KeyName = Static<typeof KeyName>;
 export const LeaseInfo = Type.Object({
   id: LeaseId,
-  /** What is left. */
-  ttlSeconds: Type.Integer(),
+  ttlSeconds: Type.Integer({ description: "What is left" }),
   grantedTtlSeconds: Type.Integer(),
   keys: Type.Optional(Type.Array(KeyName)),
 });
@@ -138,7 +135,7 @@ export const TxnCompare = request({
   version: Type.Optional(Revision),
   createRevision: Type.Optional(Revision),
   modRevision: Type.Optional(Revision),
-  lease: Type.Optional(LeaseId),
+  lease: Type.Optional(Type.String({ pattern: "^[0-9a-f]{16}$", description: "16 hex digits; zeros are no lease" })),
   exists: Type.Optional(Type.Boolean()),
 });
 export type TxnCompare = Static<typeof TxnCompare>;
@@ -169,32 +166,32 @@ export const TxnDelete = request({ ...RangeFields, previous: Type.Optional(Type.
 /** Sets how long a row lives from now on, and nothing else; 0: without end. */
 export const TouchItem = request({
   ...KeyFields,
-  ttlSeconds: Type.Integer({ minimum: 0, maximum: ROW_TTL_SECONDS_MAX }),
+  ttlSeconds: Type.Integer({ minimum: 0, maximum: TTL_SECONDS_MAX }),
 });
 export type TouchItem = Static<typeof TouchItem>;
 const oneProperty = { minProperties: 1, maxProperties: 1, additionalProperties: false };
-const Operations = Type.Optional(Type.Array(Type.Ref("Operation"), { maxItems: TXN_OPERATIONS_MAX }));
+const Operations = Type.Optional(Type.Array(Type.Ref("TxnOperation"), { maxItems: TXN_OPERATIONS_MAX }));
 
 /** `success` is carried out when all compares hold, else `failure`. */
 export const TxnRequest = Type.Cyclic(
   {
-    Operation: Type.Object(
+    TxnOperation: Type.Object(
       {
         put: Type.Optional(TxnPut),
         get: Type.Optional(TxnGet),
         delete: Type.Optional(TxnDelete),
         touch: Type.Optional(TouchItem),
-        txn: Type.Optional(Type.Ref("Txn")),
+        txn: Type.Optional(Type.Ref("TxnRequest")),
       },
       oneProperty,
     ),
-    Txn: request({
+    TxnRequest: request({
       compare: Type.Optional(Type.Array(TxnCompare, { maxItems: TXN_OPERATIONS_MAX })),
       success: Operations,
       failure: Operations,
     }),
   },
-  "Txn",
+  "TxnRequest",
 );
 /** Exactly one of them. */
 export interface TxnOperation {
@@ -211,10 +208,10 @@ export interface TxnRequest {
 }
 
 /** Of the branch that was carried out, in the order of its operations. */
-const Results = Type.Array(Type.Ref("Result"));
+const Results = Type.Array(Type.Ref("TxnResult"));
 export const TxnAnswer = Type.Cyclic(
   {
-    Result: Type.Object(
+    TxnResult: Type.Object(
       {
         put: Type.Optional(Type.Object({ previous: Type.Optional(Row) })),
         get: Type.Optional(Type.Object({ items: Type.Array(Row), count: Type.Integer(), more: Type.Boolean() })),
@@ -224,9 +221,9 @@ export const TxnAnswer = Type.Cyclic(
       },
       oneProperty,
     ),
-    Answer: Type.Object({ succeeded: Type.Boolean(), revision: Revision, results: Results }),
+    TxnAnswer: Type.Object({ succeeded: Type.Boolean(), revision: Revision, results: Results }),
   },
-  "Answer",
+  "TxnAnswer",
 );
 export interface TxnResult {
   readonly put?: { readonly previous?: Row };
@@ -266,16 +263,27 @@ export const WatchChange = Type.Union([
   Type.Object({ type: Type.Literal("delete"), ...KeyName.properties, previous: Type.Optional(Row) }),
 ]);
 export type WatchChange = Static<typeof WatchChange>;
-export const WatchChanges = Type.Object({ revision: Revision, events: Type.Array(WatchChange) });
+export const WatchChanges = Type.Object(
+  { revision: Revision, events: Type.Array(WatchChange) },
+  { description: "The message `change` of a watch: all changes of one revision, which is the message's id" },
+);
 export type WatchChanges = Static<typeof WatchChanges>;
-export const WatchProgress = Type.Object({ revision: Revision });
+export const WatchProgress = Type.Object(
+  { revision: Revision },
+  {
+    description: "The message `progress`: up to here nothing else happened. The first one says where the watch begins",
+  },
+);
 export type WatchProgress = Static<typeof WatchProgress>;
-export const WatchCompacted = Type.Object({ compactRevision: Revision });
+export const WatchCompacted = Type.Object(
+  { compactRevision: Revision },
+  { description: "The message `compacted`, the last one: history that the watch has not seen was discarded" },
+);
 export type WatchCompacted = Static<typeof WatchCompacted>;
 
 /** Either a lease of the caller's, or the time to live of one that is granted for the lock and that the caller renews. */
 export const AcquireLock = request({
-  ttlSeconds: Type.Optional(Type.Integer({ minimum: 1, description: "Raised to 2" })),
+  ttlSeconds: Type.Optional(LeaseTtl),
   leaseId: Type.Optional(LeaseId),
   waitMs: Type.Optional(Type.Integer({ minimum: 0, maximum: LOCK_WAIT_MAX_MS, default: 0 })),
 });

@@ -145,7 +145,7 @@ describe("locks over REST", () => {
     await lock({ ttlSeconds: 60 }, "l");
     await lock({ ttlSeconds: 60 }, "ll");
     expect((await lock({ ttlSeconds: 60 }, "a%2Fb")).name).toBe("a/b");
-    expect((await rest.refusal("POST", "/api/v1/locks/a/b", { ttlSeconds: 60 })).code).toBe("CONCORD_LOCK_HELD");
+    expect((await rest.refusal("POST", "/api/v1/locks/a%2fb", { ttlSeconds: 60 })).code).toBe("CONCORD_LOCK_HELD");
   });
 
   test.each<[string, "GET" | "POST" | "DELETE", string, unknown, string]>([
@@ -157,7 +157,8 @@ describe("locks over REST", () => {
     ["an empty name", "POST", "", { ttlSeconds: 60 }, "CONCORD_KEY_EMPTY"],
     ["a name of 1008 bytes", "POST", "l".repeat(1008), { ttlSeconds: 60 }, "CONCORD_INVALID_ARGUMENT"],
     ["a name that is no UTF-8", "POST", "%ff", { ttlSeconds: 60 }, "CONCORD_INVALID_ARGUMENT"],
-    ["a release without a lease", "DELETE", "l", undefined, "CONCORD_INVALID_ARGUMENT"],
+    ["a name with a bare slash", "POST", "a/b", { ttlSeconds: 60 }, "CONCORD_METHOD_NOT_ALLOWED"],
+    ["a release without a lease", "DELETE", "l", undefined, "CONCORD_METHOD_NOT_ALLOWED"],
     ["a release by a name", "DELETE", "l/me", undefined, "CONCORD_INVALID_ARGUMENT"],
     ["a look at a lock", "GET", "l", undefined, "CONCORD_METHOD_NOT_ALLOWED"],
   ])("%s is refused", async (_what, method, path, body, code) => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { ROW_TTL_SECONDS_MAX, type Row, type Touched, type TxnAnswer, type Written } from "../../node/client/rest.ts";
+import { TTL_SECONDS_MAX, type Row, type Touched, type TxnAnswer, type Written } from "../../node/client/rest.ts";
 import { openDoors, type OpenDoors } from "../support/open-doors.ts";
 import { RestTester } from "../support/rest-tester.ts";
 
@@ -97,7 +97,7 @@ describe("the time to live of a row, over REST", () => {
     ["PUT", "/api/v1/kv/k?ttlSeconds=0", "v"],
     ["PUT", "/api/v1/kv/k?ttlSeconds=-1", "v"],
     ["PUT", "/api/v1/kv/k?ttlSeconds=1.5", "v"],
-    ["PUT", `/api/v1/kv/k?ttlSeconds=${ROW_TTL_SECONDS_MAX + 1}`, "v"],
+    ["PUT", `/api/v1/kv/k?ttlSeconds=${TTL_SECONDS_MAX + 1}`, "v"],
     ["PATCH", "/api/v1/kv/k", undefined],
     ["PATCH", "/api/v1/kv/k?ttlSeconds=soon", undefined],
     ["POST", "/api/v1/bulk/touch", { items: [{ keyText: "k" }] }],

@@ -67,7 +67,7 @@ export class Gateway {
 
   /** @returns The gRPC code that was answered. */
   async #dispatch(exchange: Exchange, route: GatewayRoute, method: Method): Promise<number> {
-    exchange.allowMethods("POST");
+    if (exchange.method !== "POST") throw exchange.methodNotAllowed(["POST"]);
     refuseWebPages(exchange);
     const facts = callFacts(exchange);
     switch (method.type) {

@@ -1,101 +1,200 @@
 import { pipeline } from "node:stream/promises";
 import { Readable } from "node:stream";
+import { Type } from "typebox";
 import {
   AddLearnerRequest,
-  type CompactAnswer,
+  CompactAnswer,
   CompactRequest,
   GrantRequest,
+  HashAnswer,
+  MembersAnswer,
+  MemberStatus,
+  TransferAnswer,
   TransferRequest,
   type MemberInfo,
-  type MemberStatus,
 } from "../../client/admin.ts";
 import { ConcordError } from "../../client/errors.ts";
 import { type Member } from "../../machine/commands.ts";
 import { badRequest, type Exchange } from "./exchange.ts";
+import {
+  BYTES,
+  type DoorContext,
+  json,
+  jsonBody,
+  operation,
+  type OperationGroup,
+  PROBLEMS_OF_CLUSTER,
+  PROBLEMS_OF_READS,
+  PROBLEMS_OF_WRITES,
+} from "./operation.ts";
 import { wholeNumber } from "./parameters.ts";
 
-const PREFIX = "/admin/v1/";
 /** A transfer waits for the election of the next leader, a change for its commit. */
 const CHANGE_TIMEOUT_MS = 10_000;
+const TIMEOUT = { timeoutMs: CHANGE_TIMEOUT_MS };
+const MEMBER_PARAMETER = {
+  description: "Raft id of the member",
+  schema: Type.String({ pattern: "^[0-9a-f]{16}$" }),
+};
+const PROBLEMS_OF_CHANGES = [
+  ...PROBLEMS_OF_CLUSTER,
+  "CONCORD_FOUNDING",
+  "CONCORD_OUTCOME_UNKNOWN",
+  "CONCORD_MEMBER_NOT_FOUND",
+  "CONCORD_CHANGE_IN_PROGRESS",
+  "CONCORD_WOULD_LOSE_QUORUM",
+] as const;
 
-export interface AdminOptions {
-  /** Version of Concord. */
-  readonly version: string;
-  /** RFC 3339, empty without TLS. */
-  readonly certificateNotAfter: () => string;
+const status = operation({
+  id: "getStatus",
+  method: "GET",
+  path: "/admin/v1/status",
+  summary: "What this member knows by itself",
+  answers: [json("The status", MemberStatus)],
+  problems: ["CONCORD_PERMISSION_DENIED"],
+  handle: (exchange, _input, context) => exchange.send(memberStatus(exchange, context)),
+});
+
+const grant = operation({
+  id: "grant",
+  method: "POST",
+  path: "/admin/v1/grant",
+  summary: "Founds the cluster here, once",
+  body: jsonBody(GrantRequest),
+  answers: [json("Founded; the status", MemberStatus)],
+  problems: ["CONCORD_PERMISSION_DENIED", "CONCORD_ALREADY_FOUNDED", "CONCORD_STOPPED"],
+  async handle(exchange, { body }, context) {
+    await exchange.services.cluster.grant(exchange.principal(), await body());
+    exchange.send(memberStatus(exchange, context));
+  },
+});
+
+const add = operation({
+  id: "addMember",
+  method: "POST",
+  path: "/admin/v1/members",
+  summary: "Adds a member that waits at its peer URLs, as a learner",
+  body: jsonBody(AddLearnerRequest),
+  answers: [json("Added; all members", MembersAnswer)],
+  problems: [
+    ...PROBLEMS_OF_CHANGES,
+    "CONCORD_MEMBER_URLS_INVALID",
+    "CONCORD_MEMBER_EXISTS",
+    "CONCORD_PEER_URL_EXISTS",
+    "CONCORD_PEER_NOT_EMPTY",
+    "CONCORD_PEER_UNREACHABLE",
+  ],
+  async handle(exchange, { body }) {
+    const { cluster } = exchange.services;
+    sendMembers(exchange, await cluster.addLearner(exchange.principal(), await body(), TIMEOUT));
+  },
+});
+
+const promote = operation({
+  id: "promoteMember",
+  method: "POST",
+  path: "/admin/v1/members/{id}/promote",
+  summary: "Gives a learner a vote",
+  parameters: { id: MEMBER_PARAMETER },
+  answers: [json("Promoted; all members", MembersAnswer)],
+  problems: [...PROBLEMS_OF_CHANGES, "CONCORD_MEMBER_NOT_LEARNER", "CONCORD_LEARNER_NOT_READY"],
+  async handle(exchange, { path }) {
+    sendMembers(exchange, await exchange.services.cluster.promote(exchange.principal(), memberId(path.id), TIMEOUT));
+  },
+});
+
+const remove = operation({
+  id: "removeMember",
+  method: "DELETE",
+  path: "/admin/v1/members/{id}",
+  summary: "Takes a member out",
+  parameters: { id: MEMBER_PARAMETER },
+  answers: [json("Removed; all members", MembersAnswer)],
+  problems: PROBLEMS_OF_CHANGES,
+  async handle(exchange, { path }) {
+    sendMembers(exchange, await exchange.services.cluster.remove(exchange.principal(), memberId(path.id), TIMEOUT));
+  },
+});
+
+const transfer = operation({
+  id: "transferLeadership",
+  method: "POST",
+  path: "/admin/v1/transfer",
+  summary: "Gives the leadership to another voter; without an id, to the one that is furthest",
+  body: jsonBody(TransferRequest),
+  answers: [json("The leader now", TransferAnswer)],
+  problems: [
+    ...PROBLEMS_OF_CLUSTER,
+    "CONCORD_MEMBER_NOT_FOUND",
+    "CONCORD_BAD_LEADER_TRANSFEREE",
+    "CONCORD_TRANSFER_FAILED",
+  ],
+  async handle(exchange, { body }) {
+    const { to } = await body();
+    const leaderId = await exchange.services.cluster.transfer(exchange.principal(), to, TIMEOUT);
+    exchange.send({ leaderId } satisfies TransferAnswer);
+  },
+});
+
+const hash = operation({
+  id: "getHash",
+  method: "GET",
+  path: "/admin/v1/hash",
+  summary: "Hash of this member's store, equal on all members at an equal revision",
+  query: { revision: wholeNumber("Revision the hash is of; 0: the newest") },
+  answers: [json("The hash", HashAnswer)],
+  problems: PROBLEMS_OF_READS,
+  async handle(exchange, { query: { revision = 0 } }) {
+    exchange.send(await exchange.services.maintenance.hash(exchange.principal(), revision, TIMEOUT));
+  },
+});
+
+const compact = operation({
+  id: "compact",
+  method: "POST",
+  path: "/admin/v1/compact",
+  summary: "Discards the history before a revision; reads of it and from it on stay",
+  body: jsonBody(CompactRequest),
+  answers: [json("Discarded", CompactAnswer)],
+  problems: ["CONCORD_COMPACTED", "CONCORD_FUTURE_REVISION", ...PROBLEMS_OF_WRITES],
+  async handle(exchange, { body }) {
+    const { revision: compactRevision } = await body();
+    const { revision } = await exchange.services.kv.compact(exchange.principal(), compactRevision, TIMEOUT);
+    exchange.send({ revision, compactRevision } satisfies CompactAnswer);
+  },
+});
+
+const snapshot = operation({
+  id: "getSnapshot",
+  method: "GET",
+  path: "/admin/v1/snapshot",
+  summary: "Everything that is stored, at one revision",
+  answers: [{ description: "The pages of the snapshot", content: { "application/octet-stream": BYTES } }],
+  problems: PROBLEMS_OF_CLUSTER,
+  handle: (exchange) => sendSnapshot(exchange, exchange.services.maintenance.snapshot(exchange.principal())),
+});
+
+/** What an operator needs of a member: for a certificate of the admin role, or, without TLS, this machine. */
+export const ADMIN: OperationGroup = {
+  name: "admin",
+  description: "What an operator needs of a member: for a certificate of the admin role, or, without TLS, this machine",
+  admit(exchange) {
+    if (exchange.principal().kind === "anonymous") checkHost(exchange);
+  },
+  operations: [status, grant, add, promote, remove, transfer, hash, compact, snapshot],
+};
+
+function memberId(segment: Buffer): string {
+  const id = segment.toString("latin1");
+  if (/^[0-9a-f]{16}$/.test(id)) return id;
+  throw badRequest("The member id must be 16 hex digits");
 }
 
-export function isAdminPath(path: string): boolean {
-  return path.startsWith(PREFIX);
+function sendMembers(exchange: Exchange, members: readonly Member[]): void {
+  exchange.send({ members: members.map(memberInfo) } satisfies MembersAnswer);
 }
 
-/** The admin door; its routes and bodies are described in client/admin.ts. */
-export async function handleAdmin(exchange: Exchange, options: AdminOptions): Promise<void> {
-  const principal = exchange.principal();
-  if (principal.kind === "anonymous") checkHost(exchange);
-  const { cluster, maintenance, kv } = exchange.services;
-  const [resource = "", id, action, ...rest] = exchange.path.slice(PREFIX.length).split("/");
-  const query: { readonly revision?: Buffer } = resource === "hash" ? exchange.query("revision") : exchange.query();
-  if (rest.length > 0) throw exchange.noSuchRoute();
-  const timeout = { timeoutMs: CHANGE_TIMEOUT_MS };
-
-  if (resource === "members" && id !== undefined) {
-    if (!/^[0-9a-f]{16}$/.test(id)) throw badRequest("The member id must be 16 hex digits");
-    if (action === undefined) {
-      exchange.allowMethods("DELETE");
-      exchange.send({ members: (await cluster.remove(principal, id, timeout)).map(memberInfo) });
-      return;
-    }
-    if (action !== "promote") throw exchange.noSuchRoute();
-    exchange.allowMethods("POST");
-    exchange.send({ members: (await cluster.promote(principal, id, timeout)).map(memberInfo) });
-    return;
-  }
-  if (id !== undefined) throw exchange.noSuchRoute();
-
-  switch (resource) {
-    case "status":
-      exchange.allowMethods("GET");
-      exchange.send(memberStatus(exchange, options));
-      return;
-    case "grant":
-      exchange.allowMethods("POST");
-      await cluster.grant(principal, await exchange.json(GrantRequest));
-      exchange.send(memberStatus(exchange, options));
-      return;
-    case "members": {
-      exchange.allowMethods("POST");
-      const request = await exchange.json(AddLearnerRequest);
-      exchange.send({ members: (await cluster.addLearner(principal, request, timeout)).map(memberInfo) });
-      return;
-    }
-    case "transfer": {
-      exchange.allowMethods("POST");
-      const { to } = await exchange.json(TransferRequest);
-      exchange.send({ leaderId: await cluster.transfer(principal, to, timeout) });
-      return;
-    }
-    case "hash":
-      exchange.allowMethods("GET");
-      exchange.send(await maintenance.hash(principal, wholeNumber("revision", query.revision, 0), timeout));
-      return;
-    case "compact": {
-      exchange.allowMethods("POST");
-      const { revision: compactRevision } = await exchange.json(CompactRequest);
-      const { revision } = await kv.compact(principal, compactRevision, timeout);
-      exchange.send({ revision, compactRevision } satisfies CompactAnswer);
-      return;
-    }
-    case "snapshot":
-      exchange.allowMethods("GET");
-      await sendSnapshot(exchange, maintenance.snapshot(principal));
-      return;
-    default:
-      throw exchange.noSuchRoute();
-  }
-}
-
-function memberStatus(exchange: Exchange, options: AdminOptions): MemberStatus {
+function memberStatus(exchange: Exchange, options: DoorContext): MemberStatus {
   const info = exchange.services.cluster.administratorsInfo(exchange.principal());
   return {
     state: info.state,

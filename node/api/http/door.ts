@@ -8,24 +8,16 @@ import { type Gateway } from "../gateway/gateway.ts";
 import { isGatewayPath } from "../gateway/routes.ts";
 import { type RequestEvents } from "../request-events.ts";
 import { isSessionPath, type SessionDoor } from "../ws/door.ts";
-import { handleBulk, isBulkPath } from "./bulk.ts";
-import { handleAdmin, isAdminPath, type AdminOptions } from "./admin.ts";
 import { type EventStream } from "./event-stream.ts";
 import { Exchange } from "./exchange.ts";
-import { handleHealth, type HealthOptions } from "./health.ts";
-import { handleHistory, isHistoryPath } from "./history.ts";
-import { handleIdempotency, isIdempotencyPath } from "./idempotency.ts";
-import { handleKv, isKvPath } from "./kv.ts";
-import { handleLease, isLeasePath } from "./lease.ts";
-import { handleLock, isLockPath } from "./lock.ts";
+import { PROBES } from "./health.ts";
+import { openApiDocument } from "./openapi.ts";
+import { type DoorContext } from "./operation.ts";
+import { OPERATION_GROUPS } from "./operations.ts";
 import { problemOf, sendProblem } from "./problem.ts";
-import { handleTxn, isTxnPath } from "./txn.ts";
-import { handleWatch, isWatchPath, type WatchOptions } from "./watch.ts";
+import { carryOut, Router } from "./router.ts";
 
-export interface HttpDoorOptions extends AdminOptions, HealthOptions {
-  readonly valueBytesMax: number;
-  /** Of idle watches; at least every 15 s. */
-  readonly progressIntervalMs: number;
+export interface HttpDoorOptions extends Omit<DoorContext, "streams" | "openApiDocument"> {
   /** Only probes and metrics: for addresses that need no certificate. */
   readonly healthOnly: boolean;
   /** Undefined: it is switched off. */
@@ -48,45 +40,25 @@ const CHECK_INTERVAL_MS = 1000;
 /** The parser's own limit is wide, so that Exchange can tell a long address (414) from large headers (431). */
 const PARSER_HEADER_BYTES_MAX = 80 * 1024;
 
-interface Route {
-  /** For metrics. */
-  readonly name: string;
-  readonly has: (path: string) => boolean;
-  readonly handle: (exchange: Exchange, options: HttpDoorOptions & WatchOptions) => Promise<void>;
-}
-
-/** Everything but the probes and metrics. */
-const ROUTES: readonly Route[] = [
-  { name: "kv", has: isKvPath, handle: handleKv },
-  { name: "history", has: isHistoryPath, handle: handleHistory },
-  { name: "bulk", has: isBulkPath, handle: handleBulk },
-  { name: "txn", has: isTxnPath, handle: handleTxn },
-  { name: "idempotency", has: isIdempotencyPath, handle: handleIdempotency },
-  { name: "lease", has: isLeasePath, handle: handleLease },
-  { name: "lock", has: isLockPath, handle: handleLock },
-  { name: "watch", has: isWatchPath, handle: handleWatch },
-  { name: "session", has: isSessionPath, handle: refuseSession },
-  { name: "admin", has: isAdminPath, handle: handleAdmin },
-  {
-    name: "gateway",
-    has: isGatewayPath,
-    handle: async (exchange, { gateway }) => {
-      if (gateway === undefined) throw exchange.noSuchRoute();
-      await gateway.handle(exchange);
-    },
-  },
-];
-
 /** REST, etcd's JSON gateway, admin and probes over HTTP/1.1, on connections that somebody else accepted. */
 export class HttpDoor {
   readonly #server: Server;
   readonly #services: Services;
-  readonly #options: HttpDoorOptions & WatchOptions;
+  readonly #options: HttpDoorOptions;
+  readonly #context: DoorContext;
+  readonly #router: Router;
   readonly #streams = new Set<EventStream>();
 
   constructor(services: Services, options: HttpDoorOptions) {
     this.#services = services;
-    this.#options = { ...options, streams: this.#streams };
+    this.#options = options;
+    let document: object | undefined;
+    this.#context = {
+      ...options,
+      streams: this.#streams,
+      openApiDocument: () => (document ??= openApiDocument(OPERATION_GROUPS, options.version)),
+    };
+    this.#router = new Router(options.healthOnly ? [PROBES] : OPERATION_GROUPS);
     this.#server = createServer({
       maxHeaderSize: PARSER_HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -126,34 +98,35 @@ export class HttpDoor {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const exchange = new Exchange(request, response, this.#services);
-    const route = this.#routeOf(exchange);
-    if (route === undefined) {
-      await this.#serve(exchange);
+    const route = this.#router.find(exchange.path);
+    const gateway = this.#options.healthOnly ? undefined : this.#options.gateway;
+    if (route === undefined && gateway !== undefined && isGatewayPath(exchange.path)) {
+      await this.#serve(exchange, "gateway", () => gateway.handle(exchange));
       return;
     }
+    // A name that no client can choose.
+    const name = route?.place.group.name ?? "other";
     const { traceparent } = request.headers;
-    const kind = route === "watch" ? "serverStream" : "unary";
-    const open = this.#options.events.begin("http", route, { kind, traceparent });
-    await open.run(() => this.#serve(exchange));
+    const kind = name === "watch" ? "serverStream" : "unary";
+    const open = this.#options.events.begin("http", name, { kind, traceparent });
+    await open.run(() =>
+      this.#serve(exchange, name, () => {
+        if (route === undefined) throw exchange.noSuchRoute();
+        return carryOut(route, exchange, this.#context);
+      }),
+    );
     open.end(response.statusCode);
   }
 
   /** Resolves when the answer is complete. Never rejects: what fails is answered. */
-  async #serve(exchange: Exchange): Promise<void> {
+  async #serve(exchange: Exchange, name: string, handle: () => Promise<void>): Promise<void> {
     try {
       exchange.checkLimits();
       this.#limitBody(exchange);
-      await this.#dispatch(exchange);
+      await handle();
     } catch (error) {
-      this.#fail(exchange, error);
+      this.#fail(exchange, name, error);
     }
-  }
-
-  /** A name that no client can choose; undefined for what the gateway tells of. */
-  #routeOf({ path }: Exchange): string | undefined {
-    const name = routeOf(path);
-    if (name !== "gateway") return name;
-    return this.#options.healthOnly || this.#options.gateway === undefined ? "other" : undefined;
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -170,7 +143,7 @@ export class HttpDoor {
       open.end(SWITCHING_PROTOCOLS);
     } catch (error) {
       response.once("finish", () => socket.end());
-      this.#fail(exchange, error);
+      this.#fail(exchange, "session", error);
       open.end(response.statusCode);
     }
   }
@@ -187,21 +160,9 @@ export class HttpDoor {
     request.once("close", () => clearTimeout(timer));
   }
 
-  async #dispatch(exchange: Exchange): Promise<void> {
-    if (await handleHealth(exchange, this.#options)) return;
-    if (!this.#options.healthOnly) {
-      const route = ROUTES.find((each) => each.has(exchange.path));
-      if (route !== undefined) {
-        await route.handle(exchange, this.#options);
-        return;
-      }
-    }
-    throw new ConcordError("CONCORD_NOT_FOUND", `There is nothing at ${exchange.path.slice(0, 128)}`);
-  }
-
-  #fail(exchange: Exchange, error: unknown): void {
+  #fail(exchange: Exchange, route: string, error: unknown): void {
     if (!ConcordError.is(error) && !exchange.request.destroyed) {
-      this.#options.logger.error("Request failed by a bug", { route: routeOf(exchange.path), error });
+      this.#options.logger.error("Request failed by a bug", { route, error });
     }
     // What is left of a body that nobody read would be taken for the next request.
     if (!exchange.request.complete) exchange.response.setHeader("connection", "close");
@@ -211,20 +172,6 @@ export class HttpDoor {
 
 function isWebSocket({ headers }: IncomingMessage): boolean {
   return headers.upgrade?.toLowerCase() === "websocket";
-}
-
-/** A request that asks for no WebSocket. */
-function refuseSession(exchange: Exchange): Promise<void> {
-  exchange.allowMethods("GET");
-  exchange.response.setHeader("upgrade", "websocket");
-  return Promise.reject(new ConcordError("CONCORD_UPGRADE_REQUIRED"));
-}
-
-/** A name for those who measure. */
-function routeOf(path: string): string {
-  const route = ROUTES.find((each) => each.has(path));
-  if (route !== undefined) return route.name;
-  return ["/livez", "/readyz", "/startupz", "/health", "/version", "/metrics"].includes(path) ? path.slice(1) : "other";
 }
 
 /** What is not HTTP, or too slow, or too large for the parser, gets one answer and the end of its connection. */

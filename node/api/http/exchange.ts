@@ -84,11 +84,10 @@ export class Exchange {
     return answer;
   }
 
-  /** @throws ConcordError `CONCORD_METHOD_NOT_ALLOWED` */
-  allowMethods(...methods: readonly string[]): void {
-    if (methods.includes(this.method)) return;
+  /** For a method that this path does not have; to be thrown. */
+  methodNotAllowed(methods: readonly string[]): ConcordError {
     this.response.setHeader("allow", methods.join(", "));
-    throw new ConcordError(
+    return new ConcordError(
       "CONCORD_METHOD_NOT_ALLOWED",
       `${this.method} is not allowed here, expected ${methods.join(" or ")}`,
     );

@@ -1,25 +1,36 @@
+import { Type } from "typebox";
 import { ConcordError } from "../../client/errors.ts";
-import { type Exchange, percentDecode } from "./exchange.ts";
+import { Written } from "../../client/rest.ts";
+import { IDEMPOTENCY_KEY_BYTES_MAX } from "../../service/idempotency.ts";
+import { json, operation, type OperationGroup, PROBLEMS_OF_CLUSTER } from "./operation.ts";
 
-const PREFIX = "/api/v1/idempotency/";
+const show = operation({
+  id: "getIdempotencyKey",
+  method: "GET",
+  path: "/api/v1/idempotency/{key}",
+  summary: "What became of the write with an idempotency key, for whoever lost its answer",
+  description:
+    "404: not applied so far, or forgotten. A write that is still on its way may be applied after that; send it again " +
+    "with its key instead, which settles it.",
+  parameters: {
+    key: {
+      description: "The key, percent-encoded",
+      schema: Type.String({ minLength: 1, maxLength: IDEMPOTENCY_KEY_BYTES_MAX }),
+      slashes: true,
+    },
+  },
+  answers: [json("The revision it was applied at", Written, ["Concord-Revision"])],
+  problems: ["CONCORD_NOT_FOUND", ...PROBLEMS_OF_CLUSTER],
+  async handle(exchange, { path }) {
+    const revision = await exchange.services.kv.writeRevision(exchange.principal(), path.key);
+    if (revision === undefined)
+      throw new ConcordError("CONCORD_NOT_FOUND", "No write with this idempotency key was applied, or it is forgotten");
+    exchange.send({ revision } satisfies Written, { "concord-revision": String(revision) });
+  },
+});
 
-export function isIdempotencyPath(path: string): boolean {
-  return path.startsWith(PREFIX);
-}
-
-/**
- * What became of the write with an idempotency key, for whoever lost its answer:
- *
- *     GET /api/v1/idempotency/{key}   -> { revision } at which it was applied; 404: not applied (yet), or forgotten
- *
- * A write that is still on its way may be applied after a 404. Send it again with its key instead: that settles it.
- */
-export async function handleIdempotency(exchange: Exchange): Promise<void> {
-  exchange.allowMethods("GET", "HEAD");
-  exchange.query();
-  const key = percentDecode(exchange.path.slice(PREFIX.length), "path");
-  const revision = await exchange.services.kv.writeRevision(exchange.principal(), key);
-  if (revision === undefined)
-    throw new ConcordError("CONCORD_NOT_FOUND", "No write with this idempotency key was applied, or it is forgotten");
-  exchange.send({ revision }, { "concord-revision": String(revision) });
-}
+export const IDEMPOTENCY: OperationGroup = {
+  name: "idempotency",
+  description: "Writes that may be tried again",
+  operations: [show],
+};

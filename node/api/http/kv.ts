@@ -1,98 +1,204 @@
 import { ConcordError } from "../../client/errors.ts";
 import {
   CONTENT_TYPE_MAX,
+  Deleted,
+  KEY_BYTES_MAX,
   LIST_LIMIT_DEFAULT,
   LIST_LIMIT_MAX,
-  ROW_TTL_SECONDS_MAX,
-  type Touched,
+  RowPage,
+  RowRead,
+  Touched,
+  TTL_SECONDS_MAX,
+  Written,
 } from "../../client/rest.ts";
-import { type Compare, type Operation, type Reply } from "../../machine/commands.ts";
+import { type Compare, type Operation as MachineOperation, type Reply } from "../../machine/commands.ts";
 import { putOf, rangeOf } from "../../service/operations.ts";
 import { prefixRange } from "../../client/store/prefix-range.ts";
 import { badRequest, printable, type Exchange } from "./exchange.ts";
-import { flag, leaseId, READ_PARAMETERS, readMode, wholeNumber } from "./parameters.ts";
-import { KEY_BYTES_MAX, NO_BYTES, pathKey, rowJson } from "./row.ts";
+import {
+  BYTES,
+  json,
+  operation,
+  type OperationGroup,
+  PROBLEMS_OF_READS,
+  PROBLEMS_OF_WRITES,
+  READ_HEADERS,
+  VALUE_BODY,
+} from "./operation.ts";
+import { bytes, flag, KEY_PARAMETER, LEASE_QUERY, READ_QUERY, readMode, wholeNumber } from "./parameters.ts";
+import { NO_BYTES, pathKey, rowJson } from "./row.ts";
 
-const PREFIX = "/api/v1/kv";
 const OCTET_STREAM = "application/octet-stream";
 /** A value is data: whoever stored a page has no script run by it. */
 const SANDBOX = { "content-security-policy": "default-src 'none'; sandbox" };
 const ZERO_BYTE = new Uint8Array(1);
+/** A version, a revision and a key in base64url. */
+const CURSOR_BYTES_MAX = Math.ceil(((9 + KEY_BYTES_MAX) * 4) / 3);
+const KEY_PATH = { path: "/api/v1/kv/{key}", parameters: { key: KEY_PARAMETER } } as const;
+const WRITE_HEADERS = ["Idempotency-Key", "If-Match", "If-None-Match"] as const;
+const WRITTEN_HEADERS = ["Concord-Revision", "Concord-Replayed"] as const;
+const PROBLEMS_OF_KEY_WRITES = ["CONCORD_KEY_EMPTY", "CONCORD_CONDITION_FAILED", ...PROBLEMS_OF_WRITES] as const;
+const PAST = wholeNumber("Revision to read at; 0: the newest");
 
-/**
- * Keys and values over REST.
- *
- *     GET    /api/v1/kv/{key}?revision=&<read>         -> Row & { revision }; with `Accept: application/octet-stream`
- *                                                         the bare value. 404 when there is no such key.
- *     PUT    /api/v1/kv/{key}?lease=&ttlSeconds=         -> { revision }; the body is the value, byte for byte, and
- *                                                         Content-Type, unless it says nothing, the value's
- *     PATCH  /api/v1/kv/{key}?ttlSeconds=                -> { revision, touched }; how long the row lives from now on, 0
- *                                                         for ever: neither revision nor event. 404 when there is none.
- *     DELETE /api/v1/kv/{key}                           -> { revision, deleted }
- *     GET    /api/v1/kv?prefix=&limit=&cursor=&revision=&keysOnly=&<read>
- *                                                       -> { items, count, revision, cursor? }
- *
- * Everything behind `/api/v1/kv/` is the key: percent-encoding is undone once, slashes count as they are, nothing is
- * normalised. An ETag is the row's mod revision in quotes; `If-Match: "<mod revision>"` and `If-None-Match: *` make a
- * write conditional (412 when the condition does not hold). A write with an `Idempotency-Key` is done once however often
- * it is sent: later attempts get the first one's answer with `concord-replayed: true`, another request under the same key
- * gets 409.
- * `<read>` is `consistency` (`strong`, the default, `leader`, `eventual`), and for an eventual read `minRevision` and
- * `maxStalenessMs`, what it must hold to. The answer says what it is worth in `concord-consistency`, `concord-term` and
- * `concord-staleness-ms`, which is absent while that is not known.
- * All pages of a list show the revision of the first.
- */
-export async function handleKv(exchange: Exchange, limits: { readonly valueBytesMax: number }): Promise<void> {
-  if (exchange.path === PREFIX) {
-    exchange.allowMethods("GET", "HEAD");
-    await list(exchange);
-    return;
-  }
-  exchange.allowMethods("GET", "HEAD", "PUT", "PATCH", "DELETE");
-  const key = pathKey(exchange, PREFIX);
-  if (exchange.method === "PUT") await put(exchange, key, limits.valueBytesMax);
-  else if (exchange.method === "DELETE") await remove(exchange, key);
-  else if (exchange.method === "PATCH") await touch(exchange, key);
-  else await get(exchange, key);
-}
+const list = operation({
+  id: "listKeys",
+  method: "GET",
+  path: "/api/v1/kv",
+  summary: "Rows whose keys begin with a prefix, in order of their keys, page by page",
+  description: "All pages show the revision of the first.",
+  query: {
+    prefix: bytes("Empty or absent: every key", 0, KEY_BYTES_MAX),
+    limit: wholeNumber(`Most rows of a page; ${LIST_LIMIT_DEFAULT} when absent`, {
+      minimum: 1,
+      maximum: LIST_LIMIT_MAX,
+    }),
+    cursor: bytes("`cursor` of the page before, with the same prefix and without `revision`", 1, CURSOR_BYTES_MAX),
+    revision: PAST,
+    keysOnly: flag("Rows without their values"),
+    ...READ_QUERY,
+  },
+  answers: [json("A page", RowPage, READ_HEADERS)],
+  problems: PROBLEMS_OF_READS,
+  async handle(exchange, { query }) {
+    const { prefix = Buffer.alloc(0), limit = LIST_LIMIT_DEFAULT, keysOnly = false } = query;
+    if (query.cursor !== undefined && query.revision !== undefined)
+      throw badRequest("cursor and revision exclude each other");
+    const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, prefix);
+    const range = rangeOf({
+      ...prefixRange(prefix),
+      ...(cursor === undefined ? {} : { key: cursor.key }),
+      revision: cursor?.revision ?? query.revision ?? 0,
+      limit,
+      keysOnly,
+    });
+    const { level, options } = readMode(query);
+    const { revision, reply } = exchange.read(
+      await exchange.services.kv.range(exchange.principal(), range, level, options),
+    );
+    const shown = range.revision === 0 ? revision : range.revision;
+    const last = reply.rows.at(-1);
+    exchange.send({
+      items: reply.rows.map((row) => rowJson(row, keysOnly)),
+      count: reply.count,
+      revision: shown,
+      ...(reply.more && last !== undefined ? { cursor: encodeCursor(shown, last.key) } : {}),
+    } satisfies RowPage);
+  },
+});
 
-export function isKvPath(path: string): boolean {
-  return path === PREFIX || path.startsWith(`${PREFIX}/`);
-}
+const get = operation({
+  id: "getKey",
+  method: "GET",
+  ...KEY_PATH,
+  summary: "The row of a key",
+  description:
+    "With `Accept: application/octet-stream` the answer is the bare value, under the content type of its put.",
+  query: { revision: PAST, ...READ_QUERY },
+  answers: [
+    {
+      description: "The row",
+      content: { "application/json": RowRead, "*/*": BYTES },
+      headers: ["ETag", "Concord-Revision", ...READ_HEADERS],
+    },
+  ],
+  problems: ["CONCORD_KEY_EMPTY", "CONCORD_KEY_NOT_FOUND", ...PROBLEMS_OF_READS],
+  async handle(exchange, { path, query }) {
+    const range = rangeOf({ key: pathKey(path.key), rangeEnd: NO_BYTES, revision: query.revision ?? 0 });
+    const { level, options } = readMode(query);
+    const { revision, reply } = exchange.read(
+      await exchange.services.kv.range(exchange.principal(), range, level, options),
+    );
+    const [row] = reply.rows;
+    if (row === undefined) throw new ConcordError("CONCORD_KEY_NOT_FOUND");
+    const headers = { etag: `"${row.modRevision}"`, "concord-revision": String(revision) };
+    if (exchange.request.headers.accept === OCTET_STREAM) {
+      exchange.sendBytes(row.value, { "content-type": row.contentType ?? OCTET_STREAM, ...SANDBOX, ...headers });
+    } else {
+      exchange.send({ ...rowJson(row, false), revision } satisfies RowRead, headers);
+    }
+  },
+});
 
-async function get(exchange: Exchange, key: Buffer): Promise<void> {
-  const query = exchange.query("revision", ...READ_PARAMETERS);
-  const operation = rangeOf({ key, rangeEnd: NO_BYTES, revision: wholeNumber("revision", query.revision, 0) });
-  const { level, options } = readMode(query);
-  const { revision, reply } = exchange.read(
-    await exchange.services.kv.range(exchange.principal(), operation, level, options),
-  );
-  const [row] = reply.rows;
-  if (row === undefined) throw new ConcordError("CONCORD_KEY_NOT_FOUND");
-  const headers = { etag: `"${row.modRevision}"`, "concord-revision": String(revision) };
-  if (exchange.request.headers.accept === OCTET_STREAM) {
-    exchange.sendBytes(row.value, { "content-type": row.contentType ?? OCTET_STREAM, ...SANDBOX, ...headers });
-  } else {
-    exchange.send({ ...rowJson(row, false), revision }, headers);
-  }
-}
+const put = operation({
+  id: "putKey",
+  method: "PUT",
+  ...KEY_PATH,
+  summary: "Writes a key; the body is the value, byte for byte",
+  description:
+    "Content-Type becomes that of the value, unless it says nothing of it: `application/octet-stream`, and " +
+    "`application/x-www-form-urlencoded`, which curl sends with any body.",
+  query: {
+    lease: LEASE_QUERY,
+    ttlSeconds: wholeNumber("The row is deleted this long after the write; absent: never", {
+      minimum: 1,
+      maximum: TTL_SECONDS_MAX,
+    }),
+  },
+  headers: WRITE_HEADERS,
+  body: VALUE_BODY,
+  answers: [json("Written", Written, ["ETag", ...WRITTEN_HEADERS])],
+  problems: ["CONCORD_LEASE_NOT_FOUND", ...PROBLEMS_OF_KEY_WRITES],
+  async handle(exchange, { path, query, body }) {
+    const key = pathKey(path.key);
+    const compare = condition(exchange, key);
+    const { lease = 0n, ttlSeconds } = query;
+    const command = putOf({
+      key,
+      value: await body(),
+      lease,
+      ...(ttlSeconds === undefined ? {} : { ttlMs: 1000 * ttlSeconds }),
+      ...contentType(exchange),
+    });
+    const { revision } = await write(exchange, command, compare);
+    exchange.send({ revision } satisfies Written, { etag: `"${revision}"`, "concord-revision": String(revision) });
+  },
+});
 
-async function put(exchange: Exchange, key: Buffer, valueBytesMax: number): Promise<void> {
-  const { lease, ttlSeconds } = exchange.query("lease", "ttlSeconds");
-  const compare = condition(exchange, key);
-  const attached = lease === undefined ? 0n : leaseId("lease", lease.toString("latin1"));
-  const operation = putOf({
-    key,
-    value: await exchange.body(valueBytesMax),
-    lease: attached,
-    ...(ttlSeconds === undefined ? {} : { ttlMs: ttlOf(ttlSeconds, 1) }),
-    ...contentType(exchange),
-  });
-  const { revision } = await write(exchange, operation, compare);
-  exchange.send({ revision }, { etag: `"${revision}"`, "concord-revision": String(revision) });
-}
+const touch = operation({
+  id: "touchKey",
+  method: "PATCH",
+  ...KEY_PATH,
+  summary: "Sets how long a row lives from now on",
+  description: "Neither a revision nor an event comes of it.",
+  query: { ttlSeconds: { ...wholeNumber("0: without end", { maximum: TTL_SECONDS_MAX }), required: true } },
+  headers: WRITE_HEADERS,
+  answers: [json("Touched", Touched, WRITTEN_HEADERS)],
+  problems: ["CONCORD_KEY_NOT_FOUND", ...PROBLEMS_OF_KEY_WRITES],
+  async handle(exchange, { path, query }) {
+    const key = pathKey(path.key);
+    if (query.ttlSeconds === undefined) throw badRequest("Expected ttlSeconds, 0 for a row without end");
+    const command: MachineOperation = { type: "touch", key, ttlMs: 1000 * query.ttlSeconds };
+    const { revision, reply } = await write(exchange, command, condition(exchange, key));
+    if (reply.type !== "touch" || !reply.touched) throw new ConcordError("CONCORD_KEY_NOT_FOUND");
+    exchange.send({ revision, touched: 1 } satisfies Touched, { "concord-revision": String(revision) });
+  },
+});
 
-/** `application/octet-stream` says nothing of a value, and curl says that any body is a form. */
+const remove = operation({
+  id: "deleteKey",
+  method: "DELETE",
+  ...KEY_PATH,
+  summary: "Deletes a key; one that is not there is no error",
+  headers: WRITE_HEADERS,
+  answers: [json("Deleted, or not there", Deleted, WRITTEN_HEADERS)],
+  problems: PROBLEMS_OF_KEY_WRITES,
+  async handle(exchange, { path }) {
+    const key = pathKey(path.key);
+    const command: MachineOperation = { type: "delete", key, rangeEnd: NO_BYTES, previous: false };
+    const { revision, reply } = await write(exchange, command, condition(exchange, key));
+    exchange.send({ revision, deleted: reply.type === "delete" ? reply.deleted : 0 } satisfies Deleted, {
+      "concord-revision": String(revision),
+    });
+  },
+});
+
+/** Everything behind `/api/v1/kv/` is the key. An ETag is the row's mod revision in quotes. */
+export const KV: OperationGroup = {
+  name: "kv",
+  description: "Keys and values",
+  operations: [get, put, touch, remove, list],
+};
+
 function contentType(exchange: Exchange): { readonly contentType?: string } {
   const type = exchange.request.headers["content-type"];
   if (type === undefined || type === OCTET_STREAM || type === "application/x-www-form-urlencoded") return {};
@@ -102,44 +208,21 @@ function contentType(exchange: Exchange): { readonly contentType?: string } {
   );
 }
 
-async function remove(exchange: Exchange, key: Buffer): Promise<void> {
-  exchange.query();
-  const operation: Operation = { type: "delete", key, rangeEnd: NO_BYTES, previous: false };
-  const { revision, reply } = await write(exchange, operation, condition(exchange, key));
-  exchange.send(
-    { revision, deleted: reply.type === "delete" ? reply.deleted : 0 },
-    { "concord-revision": String(revision) },
-  );
-}
-
-async function touch(exchange: Exchange, key: Buffer): Promise<void> {
-  const { ttlSeconds } = exchange.query("ttlSeconds");
-  if (ttlSeconds === undefined) throw badRequest("Expected ttlSeconds, 0 for a row without end");
-  const operation: Operation = { type: "touch", key, ttlMs: ttlOf(ttlSeconds, 0) };
-  const { revision, reply } = await write(exchange, operation, condition(exchange, key));
-  if (reply.type !== "touch" || !reply.touched) throw new ConcordError("CONCORD_KEY_NOT_FOUND");
-  exchange.send({ revision, touched: 1 } satisfies Touched, { "concord-revision": String(revision) });
-}
-
-function ttlOf(text: Buffer, minimum: 0 | 1): number {
-  return 1000 * wholeNumber("ttlSeconds", text, minimum, ROW_TTL_SECONDS_MAX);
-}
-
 /** A plain operation, or one that a condition guards: then a txn of one compare and one operation. */
 async function write(
   exchange: Exchange,
-  operation: Extract<Operation, { type: "put" | "delete" | "touch" }>,
+  command: Extract<MachineOperation, { type: "put" | "delete" | "touch" }>,
   compare: Compare | undefined,
 ): Promise<{ readonly revision: number; readonly reply: Reply }> {
   const { kv } = exchange.services;
   const principal = exchange.principal();
   const options = exchange.writeOptions();
   if (compare === undefined) {
-    if (operation.type === "put") return exchange.written(await kv.put(principal, operation, options));
-    if (operation.type === "touch") return exchange.written(await kv.touch(principal, operation, options));
-    return exchange.written(await kv.delete(principal, operation, options));
+    if (command.type === "put") return exchange.written(await kv.put(principal, command, options));
+    if (command.type === "touch") return exchange.written(await kv.touch(principal, command, options));
+    return exchange.written(await kv.delete(principal, command, options));
   }
-  const txn = { type: "txn", compares: [compare], success: [operation], failure: [] } as const;
+  const txn = { type: "txn", compares: [compare], success: [command], failure: [] } as const;
   const { revision, reply } = exchange.written(await kv.txn(principal, txn, "strong", options));
   const [done] = reply.replies;
   if (!reply.succeeded || done === undefined) throw new ConcordError("CONCORD_CONDITION_FAILED");
@@ -163,38 +246,6 @@ function condition(exchange: Exchange, key: Buffer): Compare | undefined {
     throw badRequest(`If-Match is ${printable(ifMatch)}, expected a mod revision in quotes, or *`);
   }
   return { ...shared, target: "mod", result: "equal", operand: revision };
-}
-
-async function list(exchange: Exchange): Promise<void> {
-  const query = exchange.query("prefix", "limit", "cursor", "revision", "keysOnly", ...READ_PARAMETERS);
-  const prefix = query.prefix ?? Buffer.alloc(0);
-  if (prefix.length > KEY_BYTES_MAX)
-    throw badRequest(`The prefix has ${prefix.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
-  const limit = query.limit === undefined ? LIST_LIMIT_DEFAULT : wholeNumber("limit", query.limit, 1, LIST_LIMIT_MAX);
-  const keysOnly = flag("keysOnly", query.keysOnly);
-  if (query.cursor !== undefined && query.revision !== undefined)
-    throw badRequest("cursor and revision exclude each other");
-  const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, prefix);
-  const operation = rangeOf({
-    ...prefixRange(prefix),
-    ...(cursor === undefined ? {} : { key: cursor.key }),
-    revision: cursor?.revision ?? wholeNumber("revision", query.revision, 0),
-    limit,
-    keysOnly,
-  });
-  const { level, options } = readMode(query);
-  const { revision, reply } = exchange.read(
-    await exchange.services.kv.range(exchange.principal(), operation, level, options),
-  );
-  const shown = operation.revision === 0 ? revision : operation.revision;
-  const last = reply.rows.at(-1);
-  exchange.send({
-    items: reply.rows.map((row) => rowJson(row, keysOnly)),
-    // Of this page's first key and everything behind it.
-    count: reply.count,
-    revision: shown,
-    ...(reply.more && last !== undefined ? { cursor: encodeCursor(shown, last.key) } : {}),
-  });
 }
 
 const CURSOR_VERSION = 1;

@@ -1,10 +1,79 @@
-import { LEASE_ID_PATTERN } from "../../client/rest.ts";
+import { Type } from "typebox";
+import { KEY_BYTES_MAX, LEASE_ID_PATTERN, LeaseId } from "../../client/rest.ts";
 import { type ReadLevel, type ReadOptions } from "../../runtime/node-api.ts";
 import { badRequest, printable } from "./exchange.ts";
+import { type PathParameter, type QueryParameter, type QueryValues } from "./operation.ts";
 
-/** Query parameters of everything that reads. */
-export const READ_PARAMETERS = ["consistency", "minRevision", "maxStalenessMs"] as const;
-type ReadParameters = Partial<Readonly<Record<(typeof READ_PARAMETERS)[number], Buffer>>>;
+/** A whole number between two bounds. */
+export function wholeNumber(
+  description: string,
+  { minimum = 0, maximum = Number.MAX_SAFE_INTEGER }: { readonly minimum?: number; readonly maximum?: number } = {},
+): QueryParameter<number> {
+  return {
+    description,
+    schema: Type.Integer({ minimum, maximum }),
+    read(name, bytes) {
+      const text = bytes.toString("latin1");
+      const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+      if (number >= minimum && number <= maximum) return number;
+      throw badRequest(`${name} is "${printable(text)}", expected a whole number from ${minimum} to ${maximum}`);
+    },
+  };
+}
+
+export function flag(description: string): QueryParameter<boolean> {
+  return {
+    description,
+    schema: Type.Boolean({ default: false }),
+    read(name, bytes) {
+      const text = bytes.toString("latin1");
+      if (text === "true" || text === "false") return text === "true";
+      throw badRequest(`${name} is "${printable(text)}", expected true or false`);
+    },
+  };
+}
+
+export function choice<const T extends string>(description: string, choices: readonly [...T[], T]): QueryParameter<T> {
+  return {
+    description,
+    schema: Type.Enum([...choices]),
+    read(name, bytes) {
+      const text = bytes.toString("latin1");
+      const chosen = choices.find((each) => each === text);
+      if (chosen !== undefined) return chosen;
+      const last = choices.at(-1) ?? "";
+      const expected = [choices.slice(0, -1).join(", "), last].filter((each) => each !== "").join(" or ");
+      throw badRequest(`${name} is "${printable(text)}", expected ${expected}`);
+    },
+  };
+}
+
+/** Any text, for clients that send more than is understood. */
+export function text(description: string): QueryParameter<string> {
+  return { description, schema: Type.String(), read: (_name, value) => value.toString("latin1") };
+}
+
+/** Bytes as they are behind the percent-encoding. */
+export function bytes(description: string, bytesMin: 0 | 1, bytesMax: number): QueryParameter<Buffer> {
+  return {
+    description: `${description}; any bytes, percent-encoded, at most ${bytesMax}`,
+    schema: Type.String({ minLength: bytesMin, maxLength: bytesMax }),
+    read(name, value) {
+      if (value.length >= bytesMin && value.length <= bytesMax) return value;
+      throw badRequest(`${name} has ${value.length} bytes, expected ${bytesMin} to ${bytesMax}`);
+    },
+  };
+}
+
+/** Parameters of everything that reads. */
+export const READ_QUERY = {
+  consistency: choice<ReadLevel>(
+    "`strong`, the default, and `leader` are linearizable; `eventual` is answered from this member's memory",
+    ["strong", "leader", "eventual"],
+  ),
+  minRevision: wholeNumber("What an eventual read must show at least"),
+  maxStalenessMs: wholeNumber("What an eventual read must show: everything acknowledged this long ago"),
+};
 
 /** How a read is to be made. */
 export interface ReadMode {
@@ -12,40 +81,31 @@ export interface ReadMode {
   readonly options: ReadOptions;
 }
 
-export function readMode({ consistency, minRevision, maxStalenessMs }: ReadParameters): ReadMode {
+export function readMode({ consistency, minRevision, maxStalenessMs }: QueryValues<typeof READ_QUERY>): ReadMode {
   return {
-    level: readLevel(consistency),
+    level: consistency ?? "strong",
     options: {
-      ...(minRevision === undefined ? {} : { minRevision: wholeNumber("minRevision", minRevision, 0) }),
-      ...(maxStalenessMs === undefined ? {} : { maxStalenessMs: wholeNumber("maxStalenessMs", maxStalenessMs, 0) }),
+      ...(minRevision === undefined ? {} : { minRevision }),
+      ...(maxStalenessMs === undefined ? {} : { maxStalenessMs }),
     },
   };
 }
 
-function readLevel(value: Buffer | undefined): ReadLevel {
-  const text = value?.toString("latin1") ?? "strong";
-  if (text === "strong" || text === "leader" || text === "eventual") return text;
-  throw badRequest(`consistency is "${printable(text)}", expected strong, leader or eventual`);
-}
+export const KEY_PARAMETER: PathParameter = {
+  description:
+    `The key, 1 to ${KEY_BYTES_MAX} bytes. Percent-encoding is undone once; slashes count as they are, written or ` +
+    "escaped, and nothing is normalised",
+  schema: Type.String({ minLength: 1, maxLength: KEY_BYTES_MAX }),
+  slashes: true,
+};
 
-export function flag(name: string, value: Buffer | undefined): boolean {
-  const text = value?.toString("latin1") ?? "false";
-  if (text === "true" || text === "false") return text === "true";
-  throw badRequest(`${name} is "${printable(text)}", expected true or false`);
-}
+export const LEASE_PARAMETER: PathParameter = { description: "Id of the lease", schema: LeaseId };
 
-export function wholeNumber(
-  name: string,
-  value: Buffer | undefined,
-  minimum: number,
-  maximum = Number.MAX_SAFE_INTEGER,
-): number {
-  if (value === undefined) return minimum;
-  const text = value.toString("latin1");
-  const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-  if (number >= minimum && number <= maximum) return number;
-  throw badRequest(`${name} is "${printable(text)}", expected a whole number from ${minimum} to ${maximum}`);
-}
+export const LEASE_QUERY: QueryParameter<bigint> = {
+  description: "Id of the lease the key hangs on",
+  schema: LeaseId,
+  read: (name, value) => leaseId(name, value.toString("latin1")),
+};
 
 const LEASE_ID = new RegExp(LEASE_ID_PATTERN);
 

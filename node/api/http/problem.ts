@@ -1,19 +1,19 @@
 import { type ServerResponse } from "node:http";
+import { type Static, Type } from "typebox";
 import { ConcordError, ERROR_TABLE, type ErrorCode } from "../../client/errors.ts";
 
 /** What a failure says in an answer: one sentence and a code, never a stack or a cause. */
-export interface Problem {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly code: ErrorCode;
-  readonly detail: string;
-  readonly retryable: boolean;
-  /** `unknown`: a write may have been carried out. */
-  readonly outcome: "failed" | "unknown";
-  /** Of a read below the oldest revision kept. */
-  readonly compactRevision?: number;
-}
+export const Problem = Type.Object({
+  type: Type.String({ description: "A URN with the code in it" }),
+  title: Type.String(),
+  status: Type.Integer(),
+  code: Type.Enum(Object.keys(ERROR_TABLE) as ErrorCode[]),
+  detail: Type.String(),
+  retryable: Type.Boolean({ description: "Whether the same request may succeed later, unchanged" }),
+  outcome: Type.Enum(["failed", "unknown"], { description: "unknown: a write may have been carried out" }),
+  compactRevision: Type.Optional(Type.Integer({ description: "Of a read below the oldest revision kept" })),
+});
+export type Problem = Readonly<Static<typeof Problem>>;
 
 export function problemOf(error: unknown): Problem {
   const known = ConcordError.is(error) ? error : new ConcordError("CONCORD_INTERNAL");

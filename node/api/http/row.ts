@@ -1,13 +1,11 @@
 import { isUtf8 } from "node:buffer";
 import { ConcordError } from "../../client/errors.ts";
-import { type KeyName, type Row } from "../../client/rest.ts";
+import { KEY_BYTES_MAX, type KeyName, type Row } from "../../client/rest.ts";
 import { type KeyRange, type KeyValue } from "../../machine/commands.ts";
 import { prefixRange } from "../../client/store/prefix-range.ts";
-import { badRequest, type Exchange, percentDecode } from "./exchange.ts";
+import { badRequest } from "./exchange.ts";
 import { leaseText } from "./parameters.ts";
 
-/** Of the native doors; etcd's clients may use longer ones. */
-export const KEY_BYTES_MAX = 1024;
 export const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -61,9 +59,8 @@ export function bytesOf<N extends BytesName>(where: string, name: N, fields: Byt
   return bytes;
 }
 
-/** The key that is the rest of the path behind `prefix` and a slash: percent-encoding is undone once. */
-export function pathKey(exchange: Exchange, prefix: string): Buffer {
-  const key = percentDecode(exchange.path.slice(prefix.length + 1), "path");
+/** The key that a path ends in. */
+export function pathKey(key: Buffer): Buffer {
   if (key.length === 0) throw new ConcordError("CONCORD_KEY_EMPTY");
   if (key.length <= KEY_BYTES_MAX) return key;
   throw badRequest(`The key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);

@@ -2,40 +2,72 @@ import { ConcordError } from "../../client/errors.ts";
 import {
   LIST_LIMIT_DEFAULT,
   TxnRequest,
-  type TxnAnswer,
+  TxnAnswer,
   type TxnCompare,
   type TxnOperation,
   type TxnResult,
 } from "../../client/rest.ts";
-import { type Compare, type Operation, type Reply, type TxnOperation as MachineTxn } from "../../machine/commands.ts";
+import {
+  type Compare,
+  type Operation as MachineOperation,
+  type Reply,
+  type TxnOperation as MachineTxn,
+} from "../../machine/commands.ts";
 import { rangeOf } from "../../service/operations.ts";
-import { badRequest, type Exchange } from "./exchange.ts";
-import { leaseId, READ_PARAMETERS, readMode } from "./parameters.ts";
+import { badRequest } from "./exchange.ts";
+import {
+  json,
+  jsonBody,
+  operation,
+  type OperationGroup,
+  PROBLEMS_OF_READS,
+  PROBLEMS_OF_WRITES,
+  READ_HEADERS,
+} from "./operation.ts";
+import { leaseId, READ_QUERY, readMode } from "./parameters.ts";
 import { putItem, touchItem } from "./put-item.ts";
 import { bytesOf, keyRangeOf, rowJson } from "./row.ts";
 
-const PATH = "/api/v1/txn";
+const carryOut = operation({
+  id: "txn",
+  method: "POST",
+  path: "/api/v1/txn",
+  summary: "Compares, and what to do when all of them hold and when not",
+  description:
+    "`success` is carried out when all compares hold, else `failure`; at one revision, whole or not at all. What is " +
+    "compared with has the name of the target; `exists` is true or false, and only compared by `equal`. The results are " +
+    "those of the branch that was carried out, in the order of its operations. A txn that cannot write is a read.",
+  query: READ_QUERY,
+  headers: ["Idempotency-Key"],
+  body: jsonBody(TxnRequest, "value"),
+  answers: [json("Carried out", TxnAnswer, ["Concord-Replayed", ...READ_HEADERS])],
+  problems: [
+    "CONCORD_KEY_EMPTY",
+    "CONCORD_DUPLICATE_KEY",
+    "CONCORD_TOO_MANY_OPERATIONS",
+    "CONCORD_LEASE_NOT_FOUND",
+    ...PROBLEMS_OF_READS,
+    ...PROBLEMS_OF_WRITES,
+  ],
+  async handle(exchange, { query, body }) {
+    const { level, options } = readMode(query);
+    const request: TxnRequest = await body();
+    const txn = txnOperation("", request);
+    const { kv } = exchange.services;
+    const all = { ...options, ...exchange.writeOptions() };
+    const { revision, reply } = exchange.read(exchange.written(await kv.txn(exchange.principal(), txn, level, all)));
+    exchange.send({ succeeded: reply.succeeded, revision, results: resultsOf(txn, reply) } satisfies TxnAnswer);
+  },
+});
 
-export function isTxnPath(path: string): boolean {
-  return path === PATH;
-}
-
-/** Txns over REST; their bodies are described in client/rest.ts. */
-export async function handleTxn(exchange: Exchange, limits: { readonly valueBytesMax: number }): Promise<void> {
-  exchange.allowMethods("POST");
-  const { level, options } = readMode(exchange.query(...READ_PARAMETERS));
-  const request: TxnRequest = await exchange.json(TxnRequest, limits.valueBytesMax);
-  const operation = txnOperation("", request);
-  const { kv } = exchange.services;
-  const all = { ...options, ...exchange.writeOptions() };
-  const { revision, reply } = exchange.read(
-    exchange.written(await kv.txn(exchange.principal(), operation, level, all)),
-  );
-  exchange.send({ succeeded: reply.succeeded, revision, results: resultsOf(operation, reply) } satisfies TxnAnswer);
-}
+export const TXN: OperationGroup = {
+  name: "txn",
+  description: "Many operations at once, under a condition",
+  operations: [carryOut],
+};
 
 function txnOperation(where: string, request: TxnRequest): MachineTxn {
-  const branch = (name: "success" | "failure"): readonly Operation[] =>
+  const branch = (name: "success" | "failure"): readonly MachineOperation[] =>
     (request[name] ?? []).map((each, at) => operationOf(`${where}/${name}/${at}`, each));
   return {
     type: "txn",
@@ -46,7 +78,7 @@ function txnOperation(where: string, request: TxnRequest): MachineTxn {
 }
 
 /** The schema saw to it that it is exactly one of them. */
-function operationOf(where: string, operation: TxnOperation): Operation {
+function operationOf(where: string, operation: TxnOperation): MachineOperation {
   const { put, get, delete: remove, touch, txn } = operation;
   if (put !== undefined) return putItem(`${where}/put`, put);
   if (touch !== undefined) return touchItem(`${where}/touch`, touch);
@@ -93,7 +125,7 @@ function missing(where: string, name: string): never {
 }
 
 /** @param operation - that was answered: a reply does not tell whether values were asked for. */
-function resultOf(operation: Operation | undefined, reply: Reply): TxnResult {
+function resultOf(operation: MachineOperation | undefined, reply: Reply): TxnResult {
   switch (reply.type) {
     case "put":
       return { put: reply.previous === undefined ? {} : { previous: rowJson(reply.previous, false) } };
@@ -112,7 +144,10 @@ function resultOf(operation: Operation | undefined, reply: Reply): TxnResult {
   }
 }
 
-function resultsOf(operation: Operation | undefined, reply: Extract<Reply, { type: "txn" }>): readonly TxnResult[] {
+function resultsOf(
+  operation: MachineOperation | undefined,
+  reply: Extract<Reply, { type: "txn" }>,
+): readonly TxnResult[] {
   const branch = operation?.type !== "txn" ? [] : reply.succeeded ? operation.success : operation.failure;
   return reply.replies.map((each, at) => resultOf(branch[at], each));
 }

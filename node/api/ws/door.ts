@@ -50,7 +50,7 @@ export class SessionDoor {
 
   /** @throws ConcordError when the request cannot become a session; nothing was written to the connection then. */
   open(exchange: Exchange, socket: Duplex, head: Buffer): void {
-    exchange.allowMethods("GET");
+    if (exchange.method !== "GET") throw exchange.methodNotAllowed(["GET"]);
     exchange.query();
     const { headers } = exchange.request;
     if (headers.origin !== undefined)

@@ -1,5 +1,6 @@
 import { type WebSocket } from "ws";
 import { ConcordError, ERROR_TABLE } from "../../client/errors.ts";
+import { KEY_BYTES_MAX } from "../../client/rest.ts";
 import { WireError } from "../../client/wire/fields.ts";
 import { PROTOCOL_VERSION, readClientMessage, readFrame, type WireRecord } from "../../client/wire/requests.ts";
 import { type ClientMessage, type SessionLimits, type WatchEnd } from "../../client/wire/types.ts";
@@ -7,7 +8,6 @@ import { type Logger } from "../../observability/log.ts";
 import { type Principal } from "../../service/principal.ts";
 import { type Services } from "../../service/services.ts";
 import { type OpenRequest, type RequestEvents } from "../request-events.ts";
-import { KEY_BYTES_MAX } from "../http/row.ts";
 import { carryOut, checkLength } from "../calls.ts";
 import { Outbox } from "./outbox.ts";
 import { SessionWatch } from "./session-watch.ts";

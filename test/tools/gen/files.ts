@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
 import { dump } from "js-yaml";
+import { openApiDocument } from "../../../node/api/http/openapi.ts";
+import { OPERATION_GROUPS } from "../../../node/api/http/operations.ts";
+import { VERSION } from "../../../node/version.ts";
 import { buildClusterCrd } from "../../../operator/api/v1alpha1/crd.ts";
 import { buildManifest } from "./manifest.ts";
 import { CLUSTER_RULES, LEASE_RULES, OWN_POD_RULES, type PolicyRule } from "./rbac.ts";
@@ -27,6 +30,7 @@ export function generatedFiles(): readonly (readonly [string, string])[] {
     ["charts/concord-operator/templates/_rules.tpl", chartRules()],
     ["charts/concord-operator/values.schema.json", `${JSON.stringify(valuesSchema(), null, 2)}\n`],
     ["charts/concord-operator.yaml", HEADER + buildManifest().map(yaml).join("---\n")],
+    ["node/api/http/openapi.json", `${JSON.stringify(openApiDocument(OPERATION_GROUPS, VERSION), null, 2)}\n`],
     ["node/README.md", nodeReadme()],
     ["operator/README.md", withGenerated(read("operator/README.md"), "settings", operatorSettings())],
   ];
