@@ -14,7 +14,8 @@ import { PROBES } from "./health.ts";
 import { openApiDocument } from "./openapi.ts";
 import { type DoorContext } from "./operation.ts";
 import { OPERATION_GROUPS } from "./operations.ts";
-import { problemOf, sendProblem } from "./problem.ts";
+import { sendProblem } from "./problem.ts";
+import { Refusals } from "./refusals.ts";
 import { carryOut, Router } from "./router.ts";
 
 export interface HttpDoorOptions extends Omit<DoorContext, "streams" | "openApiDocument"> {
@@ -47,6 +48,7 @@ export class HttpDoor {
   readonly #options: HttpDoorOptions;
   readonly #context: DoorContext;
   readonly #router: Router;
+  readonly #refusals = new Refusals();
   readonly #streams = new Set<EventStream>();
 
   constructor(services: Services, options: HttpDoorOptions) {
@@ -76,7 +78,7 @@ export class HttpDoor {
     this.#server.on("request", handle).on("checkContinue", handle);
     this.#server.on("checkExpectation", handle);
     this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
-    this.#server.on("clientError", (error: Error & { code?: string }, socket) => answerBroken(error, socket));
+    this.#server.on("clientError", (error: Error & { code?: string }, socket) => this.#refusals.refuse(error, socket));
     // Connections come from the ports, so the server never listens; this starts its watch over slow requests.
     this.#server.emit("listening");
   }
@@ -97,6 +99,7 @@ export class HttpDoor {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#refusals.track(request, response);
     const exchange = new Exchange(request, response, this.#services);
     const route = this.#router.find(exchange.path);
     const gateway = this.#options.healthOnly ? undefined : this.#options.gateway;
@@ -154,7 +157,8 @@ export class HttpDoor {
     if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
     const timer = setTimeout(() => {
       if (request.complete || exchange.bodyStaysOpen) return;
-      answerBroken(Object.assign(new Error(), { code: "ERR_HTTP_REQUEST_TIMEOUT" }), request.socket);
+      const late = Object.assign(new Error("The body is late"), { code: "ERR_HTTP_REQUEST_TIMEOUT" });
+      this.#refusals.refuse(late, request.socket);
     }, this.#options.bodyTimeoutMs ?? BODY_TIMEOUT_MS);
     timer.unref();
     request.once("close", () => clearTimeout(timer));
@@ -165,30 +169,12 @@ export class HttpDoor {
       this.#options.logger.error("Request failed by a bug", { route, error });
     }
     // What is left of a body that nobody read would be taken for the next request.
-    if (!exchange.request.complete) exchange.response.setHeader("connection", "close");
+    if (!exchange.request.complete && !exchange.response.headersSent)
+      exchange.response.setHeader("connection", "close");
     sendProblem(exchange.response, error);
   }
 }
 
 function isWebSocket({ headers }: IncomingMessage): boolean {
   return headers.upgrade?.toLowerCase() === "websocket";
-}
-
-/** What is not HTTP, or too slow, or too large for the parser, gets one answer and the end of its connection. */
-function answerBroken(error: Error & { code?: string }, socket: Duplex): void {
-  if (!socket.writable || error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  const known =
-    error.code === "HPE_HEADER_OVERFLOW"
-      ? new ConcordError("CONCORD_HEADERS_TOO_LARGE")
-      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? new ConcordError("CONCORD_REQUEST_TOO_SLOW")
-        : new ConcordError("CONCORD_INVALID_ARGUMENT", "The request is not valid HTTP/1.1");
-  const body = JSON.stringify(problemOf(known));
-  socket.end(
-    `HTTP/1.1 ${problemOf(known).status} Refused\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
 }
