@@ -6,6 +6,8 @@ import { authorize, type Access } from "./authorize.ts";
 import { type Principal } from "./principal.ts";
 import { answerOf } from "./refusals.ts";
 
+/** Addresses of one member. */
+const PEER_URLS_MAX = 8;
 const ADMINISTER: readonly Access[] = [{ type: "administer" }];
 
 /** Members, founding and leadership. */
@@ -49,8 +51,14 @@ export class ClusterService {
     await this.#node.grant({ clusterId: request.clusterId, clusterUid: request.clusterUid, size: request.size });
   }
 
-  addLearner(principal: Principal, request: AddLearnerRequest, options?: RequestOptions): Promise<readonly Member[]> {
+  /** @throws ConcordError `CONCORD_MEMBER_URLS_INVALID`, and what the leader refuses. */
+  async addLearner(
+    principal: Principal,
+    request: AddLearnerRequest,
+    options?: RequestOptions,
+  ): Promise<readonly Member[]> {
     authorize(principal, ADMINISTER);
+    requirePeerUrls(request.peerUrls);
     return this.#node.addLearner(request, options);
   }
 
@@ -58,7 +66,7 @@ export class ClusterService {
    * Where the others reach a member. A member tells its own peer URLs at its start, so these hold until it is started
    * with others.
    *
-   * @throws ConcordError `CONCORD_MEMBER_NOT_FOUND`, `CONCORD_PEER_URL_EXISTS`, and `CONCORD_CHANGE_IN_PROGRESS` for a
+   * @throws ConcordError `CONCORD_MEMBER_URLS_INVALID`, `CONCORD_MEMBER_NOT_FOUND`, `CONCORD_PEER_URL_EXISTS`, and `CONCORD_CHANGE_IN_PROGRESS` for a
    *   member that has told nothing so far.
    */
   async update(
@@ -68,6 +76,7 @@ export class ClusterService {
     options?: RequestOptions,
   ): Promise<readonly Member[]> {
     authorize(principal, ADMINISTER);
+    requirePeerUrls(peerUrls);
     await this.#node.barrier(options);
     const { members } = this.#node.info();
     const known = members.find((member) => member.id === id);
@@ -96,4 +105,15 @@ export class ClusterService {
     authorize(principal, ADMINISTER);
     return this.#node.transfer(to, options);
   }
+}
+
+/** @throws ConcordError `CONCORD_MEMBER_URLS_INVALID` */
+export function requirePeerUrls(urls: readonly string[]): void {
+  if (urls.length < 1 || urls.length > PEER_URLS_MAX || !urls.every(isPeerUrl))
+    throw new ConcordError("CONCORD_MEMBER_URLS_INVALID");
+}
+
+/** As etcd's: a scheme, a host and a port, and nothing behind it. */
+function isPeerUrl(text: string): boolean {
+  return /^https?:\/\/[^/?#@\s]+:\d+$/.test(text) && URL.canParse(text);
 }

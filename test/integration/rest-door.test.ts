@@ -297,6 +297,8 @@ describe("admin door", () => {
     const failures = [
       admin.remove("00000000000000ff"),
       admin.promote("not-an-id"),
+      admin.addLearner({ name: "c", peerUrls: [""] }),
+      admin.addLearner({ name: "c", peerUrls: ["http://127.0.0.1:1/path"] }),
       admin.grant({ clusterId: "0".repeat(16), clusterUid: "u", size: 1, memberName: "a" }),
       admin.grant({ clusterId: "0".repeat(16), clusterUid: "u", size: 1, memberName: "somebody-else" }),
     ];
@@ -305,6 +307,8 @@ describe("admin door", () => {
     expect(codes).toEqual([
       "CONCORD_MEMBER_NOT_FOUND",
       "CONCORD_INVALID_ARGUMENT",
+      "CONCORD_MEMBER_URLS_INVALID",
+      "CONCORD_MEMBER_URLS_INVALID",
       "CONCORD_ALREADY_FOUNDED",
       "CONCORD_INVALID_ARGUMENT",
     ]);

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { BULK_ITEMS_MAX } from "../../node/client/rest.ts";
-import { KEY_BYTES_MAX } from "../../node/api/http/row.ts";
+import { BULK_ITEMS_MAX, KEY_BYTES_MAX } from "../../node/client/rest.ts";
 import { SETTING_NAMES } from "../../node/config/schema.ts";
 import { LEASES_MAX } from "../../node/machine/leases.ts";
 import { NodeMetrics } from "../../node/observability/metrics.ts";

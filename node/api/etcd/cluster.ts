@@ -1,5 +1,6 @@
 import { ConcordError } from "../../client/errors.ts";
 import { type Member } from "../../machine/commands.ts";
+import { requirePeerUrls } from "../../service/cluster.ts";
 import { type EtcdCalls, type UnaryHandlers } from "./calls.ts";
 import {
   type MemberAddRequest,
@@ -9,9 +10,6 @@ import {
 } from "./messages.ts";
 import { hexId } from "./requests.ts";
 import { memberMessage } from "./responses.ts";
-
-/** Addresses of one member. */
-const PEER_URLS_MAX = 8;
 
 /**
  * etcdserverpb.Cluster. A change is asked for at any member and answered when the leader has committed it.
@@ -31,7 +29,7 @@ export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
     MemberAdd: calls.unary<MemberAddRequest>(async ({ peerURLs, isLearner }, principal, options) => {
       calls.refuseLearner();
       const { cluster } = calls.services;
-      requireUrls(peerURLs);
+      requirePeerUrls(peerURLs);
       refuseTaken(peerURLs, cluster.administratorsInfo(principal).members);
       // etcd counts a voter before it has started. Here a member votes when it has everything (ADR 0003).
       if (!isLearner) {
@@ -47,7 +45,6 @@ export function clusterMethods(calls: EtcdCalls): UnaryHandlers {
 
     MemberUpdate: calls.unary<MemberUpdateRequest>(async ({ ID, peerURLs }, principal, options) => {
       calls.refuseLearner();
-      requireUrls(peerURLs);
       return answer(await calls.services.cluster.update(principal, memberId(ID), [...peerURLs], options));
     }),
 
@@ -69,19 +66,8 @@ function memberId(decimal: string): string {
   return id;
 }
 
-function requireUrls(urls: readonly string[]): void {
-  if (urls.length === 0 || urls.length > PEER_URLS_MAX || !urls.every(isPeerUrl)) {
-    throw new ConcordError("CONCORD_MEMBER_URLS_INVALID");
-  }
-}
-
 function refuseTaken(urls: readonly string[], members: readonly Member[]): void {
   if (members.some(({ peerUrls }) => peerUrls.some((url) => urls.includes(url)))) {
     throw new ConcordError("CONCORD_PEER_URL_EXISTS");
   }
-}
-
-/** As etcd's: a scheme, a host and a port, and nothing behind it. */
-function isPeerUrl(text: string): boolean {
-  return /^https?:\/\/[^/?#@\s]+:\d+$/.test(text) && URL.canParse(text);
 }
