@@ -76,6 +76,8 @@ function plainText(text: string, names: Names): string {
       .replace(/(?<=true|false)( │ +\d+){3} │/g, " │ <raft> │")
       .replace(/(?<=, )\d{5,10}(?=, \d)/g, "<hash>")
       .replace(/\b3\.[67](\.\d+)?\b/g, "<version>")
+      // Ids are padded to 16 digits.
+      .replace(/ +(?=<)/g, " ")
   );
 }
 
