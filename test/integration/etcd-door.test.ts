@@ -313,6 +313,9 @@ describe("Watch", () => {
     stream.send({ create_request: { key: bytes("k"), start_revision: 4 } });
     await stream.next();
     stream.send({ progress_request: {} });
+    // The answer to what comes behind it tells that the request for progress is here before the changes.
+    stream.send({ create_request: { key: bytes("elsewhere") } });
+    expect(await stream.next()).toMatchObject({ watch_id: "1", created: true });
     await put("k", "2");
     await put("k", "3");
     await put("k", "4");
