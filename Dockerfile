@@ -23,7 +23,7 @@ COPY package.json LICENSE ./
 COPY --from=dependencies /concord/node_modules ./node_modules
 COPY --from=build /concord/dist ./dist
 COPY node/cli/concord.js ./node/cli/concord.js
-COPY node/api/etcd/rpc.proto ./dist/node/api/etcd/rpc.proto
+COPY node/api/etcd/*.proto ./dist/node/api/etcd/
 RUN ln -s /concord/node/cli/concord.js /usr/local/bin/concord && \
     install -d -o 1000 -g 1000 -m 0700 /var/lib/concord
 USER 1000:1000

@@ -158,6 +158,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   typescript: "builds and checks",
   eslint: "lints",
   prettier: "formats",
+  "swagger-ui-dist": "the build takes its files over",
 };
 
 test("every dependency is used", () => {

@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { docs, docsFile } from "./docs.ts";
 import { json, operation, type OperationGroup } from "./operation.ts";
 
 const openApi = operation({
@@ -14,5 +15,5 @@ const openApi = operation({
 export const DOCUMENTS: OperationGroup = {
   name: "documents",
   description: "What can be done here",
-  operations: [openApi],
+  operations: [openApi, docs, docsFile],
 };
