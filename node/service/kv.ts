@@ -70,8 +70,10 @@ export class KvService {
     options?: WriteOptions & ReadOptions,
   ): Promise<Answer<"txn">> {
     authorize(principal, accessesOf(operation));
+    // A key that no write could have is refused here too: whether a txn can write is not the client's concern.
+    const writing = this.#keys.options(principal, operation, options);
     if (isReadOnly(operation)) return answerOf(await this.#node.read(operation, level, options), "txn");
-    return answerOf(await this.#node.propose(operation, this.#keys.options(principal, operation, options)), "txn");
+    return answerOf(await this.#node.propose(operation, writing), "txn");
   }
 
   async compact(principal: Principal, revision: number, options?: WriteOptions): Promise<Answer<"compact">> {

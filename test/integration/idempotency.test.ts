@@ -104,6 +104,9 @@ describe("the Idempotency-Key header", () => {
       code: "CONCORD_INVALID_ARGUMENT",
       message: "The idempotency key has 256 bytes, expected 1 to 255",
     });
+    const readOnly = { method: "POST", path: "/api/v1/txn", body: '{"success":[{"get":{"keyText":"a"}}]}' } as const;
+    const headers = { "content-type": "application/json", "idempotency-key": "k".repeat(256) };
+    await expect(http.call({ ...readOnly, headers })).rejects.toMatchObject({ code: "CONCORD_INVALID_ARGUMENT" });
     await expect(http.call({ method: "GET", path: "/api/v1/idempotency/unknown" })).rejects.toMatchObject({
       code: "CONCORD_NOT_FOUND",
     });
