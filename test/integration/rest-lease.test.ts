@@ -63,7 +63,7 @@ describe("leases over REST", () => {
     ["no time to live", "POST", "/api/v1/leases", {}, "CONCORD_INVALID_ARGUMENT"],
     ["a time of zero", "POST", "/api/v1/leases", { ttlSeconds: 0 }, "CONCORD_INVALID_ARGUMENT"],
     ["a time that is text", "POST", "/api/v1/leases", { ttlSeconds: "60" }, "CONCORD_INVALID_ARGUMENT"],
-    ["a time beyond the longest", "POST", "/api/v1/leases", { ttlSeconds: 1e15 }, "CONCORD_INVALID_ARGUMENT"],
+    ["a time beyond the longest", "POST", "/api/v1/leases", { ttlSeconds: 1e15 }, "CONCORD_LEASE_TTL_TOO_LARGE"],
     ["a misspelt field", "POST", "/api/v1/leases", { ttl: 60, ttlSeconds: 60 }, "CONCORD_INVALID_ARGUMENT"],
     ["an id of zero", "POST", "/api/v1/leases", { ttlSeconds: 60, id: "0".repeat(16) }, "CONCORD_INVALID_ARGUMENT"],
     ["an id in decimal", "GET", "/api/v1/leases/255", undefined, "CONCORD_INVALID_ARGUMENT"],

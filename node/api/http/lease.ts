@@ -22,7 +22,7 @@ const grant = operation({
   headers: ["Idempotency-Key"],
   body: jsonBody(GrantLease),
   answers: [json("Granted", GrantedLease, ["Concord-Replayed"])],
-  problems: ["CONCORD_LEASE_EXISTS", "CONCORD_TOO_MANY_LEASES", ...PROBLEMS_OF_WRITES],
+  problems: ["CONCORD_LEASE_EXISTS", "CONCORD_LEASE_TTL_TOO_LARGE", "CONCORD_TOO_MANY_LEASES", ...PROBLEMS_OF_WRITES],
   async handle(exchange, { body }) {
     const { ttlSeconds, id } = await body();
     const wanted = id === undefined ? 0n : leaseId("id", id);

@@ -27,6 +27,7 @@ const acquire = operation({
   body: jsonBody(AcquireLock),
   answers: [json("Acquired", AcquiredLock)],
   problems: [
+    "CONCORD_LEASE_TTL_TOO_LARGE",
     "CONCORD_KEY_EMPTY",
     "CONCORD_LOCK_HELD",
     "CONCORD_LEASE_NOT_FOUND",
